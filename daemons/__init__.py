@@ -1,0 +1,3 @@
+"""daemons."""
+
+from __future__ import annotations

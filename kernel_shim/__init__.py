@@ -1,0 +1,3 @@
+"""kernel_shim."""
+
+from __future__ import annotations

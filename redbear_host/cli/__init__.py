@@ -1,0 +1,3 @@
+"""redbear_host/cli."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""redbear_host/hw/qtest."""
+
+from __future__ import annotations

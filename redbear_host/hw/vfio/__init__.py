@@ -1,0 +1,3 @@
+"""redbear_host/hw/vfio."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""redbear_host/lab."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""redbear_host/models."""
+
+from __future__ import annotations

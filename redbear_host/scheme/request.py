@@ -1,0 +1,53 @@
+"""One call of a client, as a scheme sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+
+class Caller(NamedTuple):
+    """Who called: Redox's CallerCtx."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Later(Enum):
+    """What a handler returns when it keeps its request and will answer it itself."""
+
+    LATER = 0
+
+
+LATER: Final = Later.LATER
+
+
+class Request:
+    """A call that waits for its answer.
+
+    A handler either returns the answer, or keeps the request, returns `LATER`, and calls `answer`
+    or `refuse` exactly once.  After that the object belongs to the door again, which reuses it.
+
+    The door that received the call subclasses this and implements `answer` and `refuse`.
+    """
+
+    __slots__ = ("caller", "cancelled", "on_cancel")
+
+    caller: Caller
+    cancelled: bool  # the client gave up (a signal); the request must still be answered
+    on_cancel: Callable[[Request], None] | None  # called once if the client gives up while parked
+
+    def __init__(self) -> None:
+        self.caller = Caller(0, 0, 0)
+        self.cancelled = False
+        self.on_cancel = None
+
+    def answer(self, result: Any, /) -> None:
+        """Finish the call; `result` is what the handler would have returned."""
+        raise NotImplementedError
+
+    def refuse(self, errno: int, /) -> None:
+        """Finish the call with an error, given as Redox's errno."""
+        raise NotImplementedError

@@ -1,0 +1,181 @@
+"""`Scheme`: what a daemon implements to serve a name below /scheme.
+
+The methods are those of Redox's scheme trait, with its defaults (redox-scheme 0.8 and 0.11):
+handles are numbers the scheme chooses, paths are relative to a directory handle and carry no
+leading slash, flags are Redox's (`redbear_host.abi.flags`), errors are raised as `Refused(errno)`.
+
+Two errors mean different things and must not be confused: `EWOULDBLOCK` (41) parks the request
+until the scheme posts an event on the handle, `EAGAIN` (11) goes to the caller.
+
+The same scheme is served to plain Linux programs through FUSE (`schemefs`) and to libredox programs
+through rings; it cannot tell which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Final, NamedTuple, TypeAlias
+
+from redbear_host.abi import errno as e
+from redbear_host.abi.stat import Stat, StatVfs, TimeSpec
+from redbear_host.errors import Refused
+from redbear_host.scheme.request import Later, Request
+
+__all__ = ["POSITIONED", "ROOT", "Entry", "Opened", "Scheme"]
+
+ROOT: Final = 0  # the handle every path starts from; never closed
+POSITIONED: Final = 1  # NewFdFlags: the handle has an offset; without it the file is a stream
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+
+class Opened(NamedTuple):
+    """The answer to an open: the scheme's own number for the handle, and NewFdFlags."""
+
+    handle: int
+    flags: int = 0
+
+
+class Entry(NamedTuple):
+    """One name in a directory; `kind` is a Dirent kind (0 when unknown)."""
+
+    name: str
+    kind: int = 0
+    inode: int = 0
+
+
+class Scheme:
+    """One name below /scheme.  Override what the scheme can do; the rest answers as Redox does."""
+
+    name: str = ""
+
+    root_is_file: ClassVar[bool] = False
+    """True where the root itself is the file (rand, null, zero): opening "" opens it."""
+
+    replays: ClassVar[bool] = False
+    """True when doing a read, write or flush twice is the same as doing it once, so that after a
+    crash the successor may run again what its predecessor took and did not answer.  Otherwise such
+    requests fail with EIO: an honest error beats a doubled packet."""
+
+    reopens: ClassVar[bool] = False
+    """True when a handle is fully described by its path, flags and caller, so that a successor can
+    open it again.  Otherwise handles of a dead daemon answer EIO from then on."""
+
+    post_fevent: Callable[[int, int], None] = staticmethod(lambda handle, flags: None)
+    """Set by the server.  `post_fevent(handle, EVENT_READ | EVENT_WRITE)` says that a handle has
+    become ready: requests parked on it run again and pollers wake."""
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def openat(
+        self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
+    ) -> Opened | Later:
+        """Open `path` below the directory handle `parent`.
+
+        With `O_STAT` the handle is only looked at (fstat, fpath): such an open must have no effect.
+        """
+        raise Refused(e.ENOENT)
+
+    def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Later:
+        """Open something by name relative to an open handle (a listener's "listen", …)."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def unlinkat(self, parent: int, path: str, flags: int, request: Request) -> None:
+        """Remove a name; `flags` may hold AT_REMOVEDIR (0x200)."""
+        raise Refused(e.ENOENT)
+
+    def frename(self, handle: int, path: str, request: Request) -> None:
+        """Give the file behind `handle` another name."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def flink(self, handle: int, path: str, request: Request) -> None:
+        """Give the file behind `handle` one more name."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def fpath(self, handle: int) -> str:
+        """Return the handle's canonical path, `/scheme/NAME/…`."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def getdents(self, handle: int, request: Request) -> Sequence[Entry]:
+        """List a directory whole; the door cuts it to the caller's buffer."""
+        raise Refused(e.ENOTDIR)
+
+    def on_close(self, handle: int) -> None:
+        """Forget the handle; its last user is gone.  Nothing is answered."""
+
+    # -- bytes ---------------------------------------------------------------------------------
+
+    def read(
+        self, handle: int, size: int, offset: int, fcntl_flags: int, request: Request
+    ) -> Bytes | Later:
+        """Return at most `size` bytes; empty at the end of the file.
+
+        A returned view must stay unchanged until the handler's caller returns; a view passed to
+        `request.answer` until that call returns.
+        """
+        raise Refused(e.EBADF)
+
+    def write(
+        self, handle: int, data: memoryview, offset: int, fcntl_flags: int, request: Request
+    ) -> int | Later:
+        """Take bytes; return how many.
+
+        `data` stays valid until the request is answered, and no client can change it meanwhile.
+        """
+        raise Refused(e.EBADF)
+
+    def fsync(self, handle: int, request: Request) -> Later | None:
+        """Make what was written durable."""
+        return None
+
+    def ftruncate(self, handle: int, length: int, request: Request) -> Later | None:
+        """Set the file's length."""
+        raise Refused(e.EBADF)
+
+    def fallocate(
+        self, handle: int, mode: int, offset: int, length: int, request: Request
+    ) -> Later | None:
+        """Punch a hole or zero a range, as Linux's fallocate; Redox has no such call."""
+        raise Refused(e.EOPNOTSUPP)
+
+    # -- facts ---------------------------------------------------------------------------------
+
+    def fstat(self, handle: int) -> Stat:
+        """Describe the file."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def fstatvfs(self, handle: int) -> StatVfs:
+        """Describe what the file lives on."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def fsize(self, handle: int) -> int:
+        """Return the size SEEK_END counts from, in bytes."""
+        raise Refused(e.ESPIPE)
+
+    def fchmod(self, handle: int, mode: int, request: Request) -> None:
+        """Change permission bits."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def fchown(self, handle: int, uid: int, gid: int, request: Request) -> None:
+        """Change the owner; 0xFFFFFFFF leaves one as it is."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def futimens(self, handle: int, times: Iterable[TimeSpec], request: Request) -> None:
+        """Set access and modification time, in that order."""
+        raise Refused(e.EBADF)
+
+    def fcntl(self, handle: int, command: int, argument: int, request: Request) -> int:
+        """Redox's fcntl, as far as the scheme has a say."""
+        raise Refused(e.EOPNOTSUPP)
+
+    # -- events and calls ------------------------------------------------------------------------
+
+    def fevent(self, handle: int, mask: int) -> int:
+        """Return which of `mask`'s events are true now; later ones go through `post_fevent`."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def call(
+        self, handle: int, payload: memoryview, metadata: Sequence[int], request: Request
+    ) -> int | Later:
+        """Redox's call: `payload` goes in and comes out, at most three metadata words."""
+        raise Refused(e.EOPNOTSUPP)

@@ -1,0 +1,3 @@
+"""schemefs."""
+
+from __future__ import annotations
