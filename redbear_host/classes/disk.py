@@ -23,8 +23,8 @@ class Chunk(Protocol):
 class Disk(Protocol):
     """One disk (an NVMe namespace, an ATA device).
 
-    Commands never block and never fail at once: they end by `Done`, in any order, from `flush_queue`
-    or from the driver's interrupt handler.  Blocks are counted in `block_size` bytes.
+    Commands never block and never fail at once: they end by `Done`, in any order, from
+    `flush_queue` or from the driver's interrupt handler.  Blocks count `block_size` bytes each.
     """
 
     @property
