@@ -105,6 +105,10 @@ class _Range:
 class _Member:
     def __init__(self, offset: int, fmt: str) -> None:
         self.offset, self.fmt, self.end = offset, fmt, offset + struct.calcsize("<" + fmt)
+        values = struct.unpack("<" + fmt, bytes(self.end - offset))
+        if len(values) != 1:
+            raise TypeError(f"format {fmt!r} holds {len(values)} values; a member is exactly one")
+        self.blank = values[0]  # what the member reads as in a record of zeroes
 
 
 # `bits` and `at` return Any so that `EN: bool = bits(0)` reads as a field with a default.  They are
@@ -124,6 +128,13 @@ def at(offset: int, fmt: str, /) -> Any:
     return _Member(offset, fmt)
 
 
+def _refuse_heirs(name: str, bases: tuple[type, ...]) -> None:
+    # An heir would get half of its parent's generated code; a layout is cheap to write again.
+    for base in bases:
+        if getattr(base, "fields", ()):
+            raise TypeError(f"{name}: {base.__name__} is a finished table and has no subclasses")
+
+
 def _function(owner: str, name: str, source: str, scope: dict[str, Any]) -> Any:
     exec(compile(source, f"<{owner}.{name}>", "exec"), scope)
     return scope[name]
@@ -133,6 +144,7 @@ class _BitsMeta(type):
     def __new__(
         cls, name: str, bases: tuple[type, ...], ns: dict[str, Any], width: int = 32
     ) -> Any:
+        _refuse_heirs(name, bases)
         if width not in (8, 16, 32, 64):
             raise TypeError(f"{name}: a register is 8, 16, 32 or 64 bits wide, not {width}")
         ranges = {n: r for n, r in ns.items() if isinstance(r, _Range)}
@@ -144,8 +156,11 @@ class _BitsMeta(type):
                 raise TypeError(f"{name}.{n}: bits {r.hi}:{r.lo} overlap another field")
             used |= r.top << r.lo
         scope = vars(builtins) | vars(sys.modules[ns["__module__"]])
+        kinds = ns.get("__annotations__", {})
         for n, r in ranges.items():
-            kind, word = ns["__annotations__"][n], f"s.raw >> {r.lo} & {r.top:#x}"
+            kind, word = kinds.get(n, ""), f"s.raw >> {r.lo} & {r.top:#x}"
+            if not callable(scope.get(kind)):
+                raise TypeError(f"{name}.{n}: its type {kind!r} is not known in this module yet")
             get = f"def get(s): return {word if kind == 'int' else f'{kind}({word})'}"
             put = (
                 f"def put(s, v):\n"
@@ -154,11 +169,10 @@ class _BitsMeta(type):
                 f" s.raw = s.raw & {~(r.top << r.lo) & (1 << width) - 1:#x} | v << {r.lo}"
             )
             ns[n] = property(_function(name, "get", get, scope), _function(name, "put", put, scope))
-        if ranges:
-            names = list(ranges)
-            init = f"def __init__(s, *, {'=0, '.join(names)}=0):\n s.raw = 0"
-            init += "".join(f"\n if {n}: s.{n} = {n}" for n in names)
-            ns["__init__"] = _function(name, "__init__", init, scope)
+        taken = "".join(f", {n}=0" for n in ranges)
+        init = f"def __init__(s{', *' * bool(ranges)}{taken}):\n s.raw = 0"
+        init += "".join(f"\n if {n}: s.{n} = {n}" for n in ranges)
+        ns["__init__"] = _function(name, "__init__", init, scope)
         ns.setdefault("__slots__", ())
         keep = ~sum(r.top << r.lo for r in ranges.values() if r.w1c) & (1 << width) - 1
         return super().__new__(
@@ -207,8 +221,8 @@ class _Reg(Generic[B]):
             self.get: Callable[[int], int] = getattr(mmio, f"read{kind.width}")
             self.put: Callable[[int, int], None] = getattr(mmio, f"write{kind.width}")
 
-    def bind(self, mmio: Mmio) -> Self:
-        return type(self)(self.offset, self.kind, mmio)
+    def bind(self, mmio: Mmio, base: int) -> Self:
+        return type(self)(base + self.offset, self.kind, mmio)
 
 
 class RO(_Reg[B]):
@@ -293,12 +307,16 @@ def rw(offset: int, kind: type[B], /) -> RW[B]:
 class Block:
     """The registers of one window, bound to an `Mmio` when a driver starts.
 
-    Subclasses list registers in ascending order; `stride` allows several copies in one window.
+    A subclass lists its registers in ascending order.  Where a window holds several copies (ports,
+    streams), each is a block of its own, bound at its own `base`.
     """
 
     end: ClassVar[int] = 0  # first byte after the last register
+    align: ClassVar[int] = 1  # width of the widest register in bytes
 
     def __init_subclass__(cls) -> None:
+        if cls.__base__ is not Block:
+            raise TypeError(f"{cls.__name__}: a block of registers has no subclasses")
         end = 0
         for name, reg in vars(cls).items():
             if not isinstance(reg, _Reg):
@@ -310,20 +328,25 @@ class Block:
             if reg.offset < end:
                 raise TypeError(f"{cls.__name__}.{name}: offset {reg.offset:#x} is below {end:#x}")
             end = reg.offset + size
+            cls.align = max(cls.align, size)
         cls.end = end
 
-    def __init__(self, mmio: Mmio) -> None:
-        """Bind every register to `mmio`, which must hold the whole block."""
-        if self.end > mmio.size:
-            raise ValueError(f"{type(self).__name__} needs {self.end:#x} bytes, not {mmio.size:#x}")
+    def __init__(self, mmio: Mmio, base: int = 0) -> None:
+        """Bind every register to `mmio`, which must hold the whole block from `base` on."""
+        name = type(self).__name__
+        if base < 0 or base % self.align:
+            raise ValueError(f"{name} at {base:#x} is not aligned to {self.align} bytes")
+        if base + self.end > mmio.size:
+            raise ValueError(f"{name} needs {base + self.end:#x} bytes, not {mmio.size:#x}")
         self.mmio: Final = mmio
         for name, reg in vars(type(self)).items():
             if isinstance(reg, _Reg):
-                setattr(self, name, cast("_Reg[Bits]", reg).bind(mmio))
+                setattr(self, name, cast("_Reg[Bits]", reg).bind(mmio, base))
 
 
 class _StructMeta(type):
     def __new__(cls, name: str, bases: tuple[type, ...], ns: dict[str, Any], size: int = 0) -> Any:
+        _refuse_heirs(name, bases)
         members = {n: m for n, m in ns.items() if isinstance(m, _Member)}
         fmt, end = "<", 0
         for n, m in members.items():
@@ -335,11 +358,10 @@ class _StructMeta(type):
         codec = struct.Struct(fmt + f"{size - end}x" * (size > end))
         if members:
             names = list(members)
-            # `4s`-like members start as empty bytes, numbers as zero.
-            blank = {n: "b''" if members[n].fmt[-1] in "sp" else "0" for n in names}
-            scope = {"pack": codec.pack_into, "unpack": codec.unpack_from}
+            blank = [members[n].blank for n in names]
+            scope = {"pack": codec.pack_into, "unpack": codec.unpack_from, "blank": blank}
             each = ", ".join(f"s.{n}" for n in names)
-            given = ", ".join(f"{n}={blank[n]}" for n in names)
+            given = ", ".join(f"{n}=blank[{i}]" for i, n in enumerate(names))
             init = f"def __init__(s, *, {given}):\n {each}, = {', '.join(names)},"
             ns["__init__"] = _function(name, "__init__", init, scope)
             ns["store"] = _function(
