@@ -99,6 +99,8 @@ class SpecEnum(IntEnum):
 
 class _Range:
     def __init__(self, hi: int, lo: int, w1c: bool) -> None:
+        if not 0 <= lo <= hi:
+            raise TypeError(f"bits {hi}:{lo}: give the higher bit first, both from 0 on")
         self.hi, self.lo, self.top, self.w1c = hi, lo, (1 << hi - lo + 1) - 1, w1c
 
 
@@ -150,7 +152,7 @@ class _BitsMeta(type):
         ranges = {n: r for n, r in ns.items() if isinstance(r, _Range)}
         used = 0
         for n, r in ranges.items():
-            if not 0 <= r.lo <= r.hi < width:
+            if r.hi >= width:
                 raise TypeError(f"{name}.{n}: bits {r.hi}:{r.lo} do not fit in {width}")
             if used & r.top << r.lo:
                 raise TypeError(f"{name}.{n}: bits {r.hi}:{r.lo} overlap another field")
@@ -317,7 +319,7 @@ class Block:
     def __init_subclass__(cls) -> None:
         if cls.__base__ is not Block:
             raise TypeError(f"{cls.__name__}: a block of registers has no subclasses")
-        end = 0
+        end, align = 0, 1
         for name, reg in vars(cls).items():
             if not isinstance(reg, _Reg):
                 continue
@@ -328,8 +330,8 @@ class Block:
             if reg.offset < end:
                 raise TypeError(f"{cls.__name__}.{name}: offset {reg.offset:#x} is below {end:#x}")
             end = reg.offset + size
-            cls.align = max(cls.align, size)
-        cls.end = end
+            align = max(align, size)
+        cls.end, cls.align = end, align
 
     def __init__(self, mmio: Mmio, base: int = 0) -> None:
         """Bind every register to `mmio`, which must hold the whole block from `base` on."""
