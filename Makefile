@@ -1,0 +1,70 @@
+# The face of the project: `make help` lists what there is to type.
+#
+# Any target works as the first command on a fresh Debian 12 or 13 machine, as root or with sudo:
+# what is missing is installed first (tools/setup.sh), and what is installed costs no time.
+
+# The interpreter .venv is made from.
+PYTHON ?= /usr/bin/python3
+# What `make up` serves, and where.  IMAGE is QEMU's backing file: compare it with /scheme.
+IMAGE ?= build/nvme.img
+MOUNT ?= /scheme
+UP_ARGS ?= --lab nvme:file=$(IMAGE),serial=RB01 --mount $(MOUNT)
+# For instance PYTEST_ARGS='-x -k journal'.
+PYTEST_ARGS ?=
+
+# Mounting, claiming devices and booting the labs need root; nothing else here does.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+BIN  := .venv/bin
+RUN  := $(SUDO) $(BIN)/redbear-host
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup up down test host-test vm-test lint format bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing: Debian packages, and Python ones in .venv
+	@PYTHON=$(PYTHON) sh tools/setup.sh
+
+up: setup $(IMAGE)  ## start the lab's NVMe disk, mount /scheme and show what is served
+	@$(RUN) up --detach $(UP_ARGS)
+	@echo && $(SUDO) sh tools/tree.sh $(MOUNT)
+
+down: setup  ## end what `make up` started
+	@$(RUN) down
+
+$(IMAGE):
+	@sh tools/lab_disk.sh $@
+
+test: setup  ## every test: on this host, then in one boot of the Linux guest
+	@host=0; vm=0; \
+	$(MAKE) --no-print-directory host-test || host=$$?; \
+	$(MAKE) --no-print-directory vm-test || vm=$$?; \
+	[ $$host = 0 ] || echo "make test: the tests on the host failed ($$host)" >&2; \
+	[ $$vm = 0 ] || echo "make test: the tests in the guest failed ($$vm)" >&2; \
+	[ $$host = 0 ] && [ $$vm = 0 ]
+
+host-test: setup  ## unit, types, model, contract and lab tests
+	@$(SUDO) env CI=$(CI) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as rivals
+	@$(RUN) lab vm -- env CI=$(CI) $(BIN)/python -m pytest -p no:cacheprovider tests/vm $(PYTEST_ARGS)
+
+lint: setup  ## style, types, storeys and file sizes
+	@bad=0; \
+	for check in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
+	  echo "lint: $$check"; $(BIN)/$$check || bad=1; \
+	done; \
+	echo 'lint: file sizes'; sh tools/check_size.sh || bad=1; \
+	exit $$bad
+
+format: setup  ## let ruff set the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: setup  ## measure the driver and the FUSE path beside the kernel's own driver
+	@$(SUDO) sh tools/bench.sh
+
+clean:  ## remove what the other targets made, .venv included
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
