@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -24,7 +25,7 @@ class Later(Enum):
 LATER: Final = Later.LATER
 
 
-class Request:
+class Request(ABC):
     """A call that waits for its answer.
 
     A handler either returns the answer, or keeps the request, returns `LATER`, and calls `answer`
@@ -44,10 +45,26 @@ class Request:
         self.cancelled = False
         self.on_cancel = None
 
+    @abstractmethod
     def answer(self, result: Any, /) -> None:
         """Finish the call; `result` is what the handler would have returned."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, errno: int, /) -> None:
         """Finish the call with an error, given as Redox's errno."""
-        raise NotImplementedError
+
+
+class Unheard(Request):
+    """A call the server makes by itself: nobody waits for its answer."""
+
+    __slots__ = ()
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__()
+        self.caller = caller
+
+    def answer(self, result: Any, /) -> None:
+        """Drop the answer."""
+
+    def refuse(self, errno: int, /) -> None:
+        """Drop the error."""

@@ -128,7 +128,7 @@ class Scheme:
         """Make what was written durable."""
         return None
 
-    def ftruncate(self, handle: int, length: int, request: Request) -> Later | None:
+    def ftruncate(self, handle: int, length: int, request: Request) -> None:
         """Set the file's length."""
         raise Refused(e.EBADF)
 
@@ -137,6 +137,15 @@ class Scheme:
     ) -> Later | None:
         """Punch a hole or zero a range, as Linux's fallocate; Redox has no such call."""
         raise Refused(e.EOPNOTSUPP)
+
+    def ioctl(
+        self, handle: int, command: int, data: bytes, out_size: int, request: Request
+    ) -> bytes | Later:
+        """Answer Linux's ioctl, for commands whose number tells their size; not a Redox call.
+
+        `data` is what the caller passed in; at most `out_size` bytes go back.
+        """
+        raise Refused(e.ENOTTY)
 
     # -- facts ---------------------------------------------------------------------------------
 

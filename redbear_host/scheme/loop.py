@@ -1,0 +1,114 @@
+"""A daemon's event loop: file descriptors, timers, and a hook at the end of each round.
+
+One thread, plain callbacks, epoll.  asyncio would do, but a daemon needs a fraction of it and pays
+for the rest on every wake-up and at every restart (figures: docs/adr/0014-own-event-loop.md).
+
+An exception in a callback ends the loop: daemons are crash-only, the supervisor restarts them.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final, TypeAlias
+
+Callback: TypeAlias = Callable[[], None]
+
+_EVENTS_PER_ROUND: Final = 64
+
+
+class Timer:
+    """A callback waiting for its time; `cancel` keeps it from running."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callback) -> None:
+        self.when: Final = when
+        self.callback: Callback | None = callback
+
+    def cancel(self) -> None:
+        """Never run the callback; harmless when it already ran."""
+        self.callback = None
+
+
+class Loop:
+    """Waits for whatever comes first and calls who asked for it."""
+
+    def __init__(self) -> None:
+        self._epoll: Final = select.epoll()
+        self._watched: Final[dict[int, Callback]] = {}
+        self._timers: Final[list[tuple[float, int, Timer]]] = []
+        self._order: Final = count()
+        self._soon: list[Callback] = []
+        self._ends: Final[list[Callback]] = []
+        self._running = False
+
+    def now(self) -> float:
+        """CLOCK_MONOTONIC, in seconds: the clock of `at`."""
+        return time.monotonic()
+
+    def watch(self, fd: int, callback: Callback) -> None:
+        """Call `callback` whenever `fd` is readable; it must read, or it is called again."""
+        self._epoll.register(fd, select.EPOLLIN)
+        self._watched[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching; harmless when `fd` was not watched."""
+        if self._watched.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def at(self, when: float, callback: Callback) -> Timer:
+        """Call `callback` once, at `when` on `now`'s clock or a little later."""
+        timer = Timer(when, callback)
+        heappush(self._timers, (when, next(self._order), timer))
+        return timer
+
+    def soon(self, callback: Callback) -> None:
+        """Call `callback` in this round, after the descriptors that are ready."""
+        self._soon.append(callback)
+
+    def at_round_end(self, callback: Callback) -> None:
+        """Call `callback` at the end of every round, before the loop sleeps."""
+        self._ends.append(callback)
+
+    def stop(self) -> None:
+        """Let `run` return after this round."""
+        self._running = False
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        poll, watched, timers = self._epoll.poll, self._watched, self._timers
+        self._running = True
+        while self._running:
+            wait = -1.0
+            if self._soon:
+                wait = 0.0
+            elif timers:
+                wait = max(0.0, timers[0][0] - self.now())
+            for fd, _ in poll(wait, _EVENTS_PER_ROUND):
+                callback = watched.get(fd)
+                if callback is not None:  # an earlier callback of this round may have dropped it
+                    callback()
+            if timers:
+                self._run_timers()
+            while self._soon:
+                due, self._soon = self._soon, []
+                for callback in due:
+                    callback()
+            for callback in self._ends:
+                callback()
+
+    def _run_timers(self) -> None:
+        now = self.now()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heappop(self._timers)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
+    def close(self) -> None:
+        """Give the epoll descriptor back."""
+        self._epoll.close()

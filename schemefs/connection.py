@@ -1,0 +1,333 @@
+"""A FUSE connection: requests in, answers out, nothing ever only in this process's memory.
+
+The kernel copies each request into a slot of the journal and what does not fit into the staging
+area.  A slot is given back when the kernel has the answer.  What the requests mean is the business
+of `schemefs.door`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from redbear_host.abi import errno as e
+from redbear_host.scheme.loop import Loop
+from schemefs import protocol as p
+from schemefs.errno import to_linux
+from schemefs.journal import DATA, LENGTH, LOST, MEDIUM_BYTES, TRIES, Journal
+from schemefs.request import EMPTY, FuseRequest
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 64  # requests taken before the loop looks at interrupts and timers again
+_MAX_TRIES: Final = 3  # a request that was in hand at this many deaths is answered with EIO
+# These are dealt with at once and never wait, so they may use the last free slot.
+_PROMPT: Final = frozenset((p.INTERRUPT, p.FORGET, p.BATCH_FORGET, p.RELEASE, p.RELEASEDIR))
+
+_out = p.OUT_HEADER.pack
+_head = p.HEAD.unpack_from
+
+
+class Server(Protocol):
+    """Who understands the requests."""
+
+    def deliver(self, request: FuseRequest) -> None:
+        """Handle one request."""
+        ...
+
+    def finish(self, request: FuseRequest, result: Any) -> None:
+        """Turn a handler's result into an answer."""
+        ...
+
+
+class Connection:
+    """The connection `fd`, with the journal that goes with it.
+
+    `replays` is the scheme's: it decides what happens when memory for payloads runs out, since a
+    request that will not be replayed need not be kept in the journal.
+    """
+
+    def __init__(self, fd: int, journal: Journal, loop: Loop, replays: bool) -> None:
+        self.fd: Final = fd
+        self.journal: Final = journal
+        self.live: Final[dict[int, FuseRequest]] = {}  # by unique: taken and not answered
+        self.taken = 0  # requests since the start
+        self.on_end: Callable[[], None] = loop.stop  # called when the mount is gone
+        self._loop: Final = loop
+        self._replays: Final = replays
+        self._words: Final = journal.words
+        self._requests: Final[dict[int, FuseRequest]] = {}
+        self._free: Final = list(reversed(range(journal.geometry.requests)))
+        self._medium: Final[list[int]] = []
+        self._big: Final[list[int]] = []
+        self._staging = -1  # -1: all big areas are in use, nothing can be read
+        self._staging_view: memoryview = EMPTY
+        self._armed: FuseRequest | None = None
+        self._paused = False
+        self._server: Server | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def serve(self, server: Server) -> None:
+        """Take over what a predecessor left, run it again or refuse it, then take new requests."""
+        self._server = server
+        left = self._recover()
+        for request in sorted(left, key=lambda r: r.unique):
+            self._rerun(request)
+        self._arm()
+
+    def close(self) -> None:
+        """Take no more requests; what is in hand stays in the journal for a successor."""
+        self._loop.unwatch(self.fd)
+        self._armed = None
+
+    def _recover(self) -> list[FuseRequest]:
+        """Find the requests in the journal, and the areas they own."""
+        shape, words = self.journal.geometry, self._words
+        found: list[FuseRequest] = []
+        areas = set(range(shape.big + shape.medium))
+        for slot in range(shape.requests):
+            word = self.journal.geometry.requests_at // 4 + slot * 32
+            if words[word + LENGTH] == 0:
+                if words[word + DATA]:
+                    words[word + DATA] = 0
+                if words[word + TRIES]:
+                    words[word + TRIES] = 0
+                continue
+            request = self._request(slot)
+            if words[word + LENGTH] > p.HEAD_BYTES and words[word + DATA] == 0:
+                # It died between taking the request and naming its area: the staging area is it.
+                words[word + DATA] = self.journal.staging + 1
+            area = words[word + DATA] - 1
+            if words[word + DATA] not in (0, LOST):
+                areas.discard(area)
+                request.area = area
+                request.payload = self.journal.area(area)
+            found.append(request)
+        used = {request.slot for request in found}
+        self._free[:] = [slot for slot in reversed(range(shape.requests)) if slot not in used]
+        for request in found:
+            self._read_head(request)
+            request.payload = request.payload[: max(0, request.length - p.HEAD_BYTES)]
+            request.replayed = True
+            self.live[request.unique] = request
+        self._big.extend(sorted(a for a in areas if a < shape.big))
+        self._medium.extend(sorted(a for a in areas if a >= shape.big))
+        self._next_staging()
+        return found
+
+    def _rerun(self, request: FuseRequest) -> None:
+        """Deliver a predecessor's request, unless it seems to be what kills daemons."""
+        tries = self._words[request.word + TRIES] = self._words[request.word + TRIES] + 1
+        if tries > _MAX_TRIES or self._words[request.word + DATA] == LOST:
+            log.error(
+                "request %d (opcode %d) of pid %d is given up: in hand at %d deaths",
+                *(request.unique, request.opcode, request.caller.pid, tries),
+            )
+            self.refuse(request, e.EIO)
+            return
+        log.debug("again: request %d, opcode %d", request.unique, request.opcode)
+        self._deliver(request)
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def _request(self, slot: int) -> FuseRequest:
+        request = self._requests.get(slot)
+        if request is None:
+            request = self._requests[slot] = FuseRequest(self, slot)
+        return request
+
+    def _read_head(self, request: FuseRequest) -> None:
+        (
+            request.length,
+            request.opcode,
+            request.unique,
+            request.node,
+            uid,
+            gid,
+            pid,
+            _,
+            request.fh,
+            request.offset,
+            request.size,
+            _,
+            _,
+            request.flags,
+            _,
+        ) = _head(request.head)
+        caller = request.caller
+        if caller[0] != pid or caller[1] != uid or caller[2] != gid:
+            request.caller = type(caller)(pid, uid, gid)
+
+    def _next_staging(self) -> None:
+        if self._big:
+            self._staging = self.journal.staging = self._big.pop()
+            self._staging_view = self.journal.area(self._staging)
+        else:
+            self._staging = -1
+
+    def _arm(self) -> None:
+        """Choose the slot that the next request goes to; without one, stop reading."""
+        if self._staging < 0:
+            self._next_staging()
+        if not self._free or self._staging < 0:
+            self._paused = True
+            self._loop.unwatch(self.fd)
+            return
+        request = self._request(self._free.pop())
+        request.iov[1] = self._staging_view
+        self._armed = request
+
+    def start(self) -> None:
+        """Watch the connection."""
+        self._loop.watch(self.fd, self._on_readable)
+
+    def _on_readable(self) -> None:
+        fd, readv = self.fd, os.readv
+        for _ in range(_BATCH):
+            request = self._armed
+            if request is None:
+                return
+            try:
+                readv(fd, request.iov)
+            except BlockingIOError:
+                return
+            except OSError as err:
+                if err.errno == errno.ENODEV:
+                    self._loop.unwatch(fd)
+                    self.on_end()
+                    return
+                if err.errno in (errno.ENOENT, errno.EINTR):
+                    continue  # the client took its request back while we were reading it
+                raise
+            self._armed = None
+            self._read_head(request)
+            self.taken += 1
+            if request.length > p.HEAD_BYTES:
+                self._settle(request, request.length - p.HEAD_BYTES)
+            self.live[request.unique] = request
+            self._arm()
+            if not self._free and not self._replays and request.opcode not in _PROMPT:
+                # Thousands are parked already; interrupts must still get through.
+                self.refuse(request, e.ENOBUFS)
+                continue
+            self._deliver(request)
+
+    def _settle(self, request: FuseRequest, extra: int) -> None:
+        """Give a request's payload a home, so that the staging area is free for the next."""
+        word = request.word + DATA
+        staged = self._staging_view[:extra]
+        if extra <= MEDIUM_BYTES and self._medium:
+            area = self._medium.pop()
+            request.payload = self.journal.area(area)[:extra]
+            request.payload[:] = staged
+        elif self._big or self._replays:
+            area = self._staging
+            request.payload = staged
+            self._staging = -1
+        else:
+            request.payload = memoryview(bytes(staged))
+            self._words[word] = LOST
+            return
+        request.area = area
+        self._words[word] = area + 1
+        if self._staging < 0:
+            self._next_staging()
+
+    def _deliver(self, request: FuseRequest) -> None:
+        server = self._server
+        if server is None:
+            raise RuntimeError("the connection serves nobody yet")
+        unique = request.unique
+        try:
+            server.deliver(request)
+        except BaseException:
+            if request.unique == unique:
+                self.refuse(request, e.EIO)
+            raise
+
+    def finish(self, request: FuseRequest, result: Any) -> None:
+        """Answer with a handler's result."""
+        if self._server is not None and request.unique:
+            self._server.finish(request, result)
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def reply(self, request: FuseRequest, data: bytes | bytearray | memoryview) -> bool:
+        """Answer with bytes, and give the slot back; False when the client is not there any more.
+
+        `data` may be DMA memory: it has been copied when this returns.
+        """
+        header = _out(16 + len(data), 0, request.unique)
+        try:
+            os.writev(self.fd, (header, data))
+        except OSError as err:
+            return self._unheard(request, err)
+        self.release(request)
+        return True
+
+    def reply_raw(self, request: FuseRequest, message: bytes) -> bool:
+        """Answer with a message that brings its own header."""
+        try:
+            os.write(self.fd, message)
+        except OSError as err:
+            return self._unheard(request, err)
+        self.release(request)
+        return True
+
+    def refuse(self, request: FuseRequest, number: int) -> bool:
+        """Answer with a Redox errno."""
+        if not request.unique:
+            return False
+        return self.reply_raw(
+            request, _out(16, -to_linux(number, request.cancelled), request.unique)
+        )
+
+    def _unheard(self, request: FuseRequest, err: OSError) -> bool:
+        """Drop an answer nobody wants: it was given before, or the mount is gone."""
+        if err.errno not in (errno.ENOENT, errno.ENODEV, errno.EPERM, errno.ENOTCONN):
+            raise err
+        self.release(request)
+        return False
+
+    def notify(self, message: bytes) -> None:
+        """Tell the kernel something it did not ask for; it may have lost interest."""
+        try:
+            os.write(self.fd, message)
+        except OSError as err:
+            if err.errno not in (errno.ENOENT, errno.ENODEV, errno.EPERM, errno.ENOTCONN):
+                raise
+
+    def release(self, request: FuseRequest) -> None:
+        """Give a request's slot and area back: it is answered, or needs no answer."""
+        words, word = self._words, request.word
+        words[word] = 0
+        if request.length > p.HEAD_BYTES:
+            words[word + DATA] = 0
+            request.payload = EMPTY
+            area, request.area = request.area, -1
+            if area >= self.journal.geometry.big:
+                self._medium.append(area)
+            elif area >= 0:
+                self._big.append(area)
+        if request.replayed:
+            words[word + TRIES] = 0
+            request.replayed = False
+        del self.live[request.unique]
+        request.unique = 0
+        request.cancelled = False
+        request.on_cancel = None
+        self._free.append(request.slot)
+        if self._paused:
+            self._loop.soon(self._resume)
+
+    def _resume(self) -> None:
+        """Read on after a pause, if there is room again."""
+        if self._paused:
+            self._paused = False
+            self._arm()
+            if not self._paused:
+                self.start()

@@ -1,0 +1,465 @@
+"""The door: what each FUSE operation means to a `Scheme`.
+
+Operations come as (handler, finisher) pairs.  A handler returns what the scheme returned, which is
+`LATER` when the scheme keeps the request; the finisher turns the result, now or later, into the
+kernel's record.  Operations that stand in no table are answered ENOSYS, and the kernel then stops
+asking.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from redbear_host.abi import errno as e
+from redbear_host.abi import flags as f
+from redbear_host.abi.stat import Stat, TimeSpec
+from redbear_host.errors import Refused
+from redbear_host.scheme.loop import Loop
+from redbear_host.scheme.request import LATER, Unheard
+from redbear_host.scheme.scheme import POSITIONED, ROOT, Opened, Scheme
+from schemefs import openflags
+from schemefs import protocol as p
+from schemefs.attributes import attr, statx
+from schemefs.connection import Connection
+from schemefs.handles import Handle, Handles
+from schemefs.nodes import Nodes
+from schemefs.request import FuseRequest
+
+Handler: TypeAlias = Callable[[FuseRequest], Any]
+Finisher: TypeAlias = Callable[[FuseRequest, Any], None]
+
+_SEEK_DATA, _SEEK_HOLE = 3, 4
+_READABLE: Final = select.POLLIN | select.POLLRDNORM
+_WRITABLE: Final = select.POLLOUT | select.POLLWRNORM
+_NOFH: Final = 0xFFFF_FFFF  # FATTR: leave the owner as it is
+
+# Run twice, these do or say something else than run once: only a scheme that `replays` allows it.
+_ONCE: Final = frozenset((p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE))
+
+
+class Door:
+    """Serves one scheme over one connection."""
+
+    def __init__(self, connection: Connection, scheme: Scheme, loop: Loop) -> None:
+        self._connection: Final = connection
+        self._scheme: Final = scheme
+        self._loop: Final = loop
+        self._nodes: Final = Nodes(connection.journal)
+        self._handles: Final = Handles(connection.journal)
+        self._open: Final = self._handles.open
+        self._table: Final[dict[int, tuple[Handler, Finisher]]] = {
+            p.LOOKUP: (self._lookup, self._finish_bytes),
+            p.GETATTR: (self._getattr, self._finish_bytes),
+            p.STATX: (self._statx, self._finish_bytes),
+            p.SETATTR: (self._setattr, self._finish_setattr),
+            p.OPEN: (self._open_file, self._finish_open),
+            p.OPENDIR: (self._open_file, self._finish_open),
+            p.READ: (self._read, self._finish_bytes),
+            p.WRITE: (self._write, self._finish_write),
+            p.FLUSH: (self._flush, self._finish_empty),
+            p.FSYNC: (self._fsync, self._finish_empty),
+            p.FSYNCDIR: (self._fsync, self._finish_empty),
+            p.RELEASE: (self._release, self._finish_empty),
+            p.RELEASEDIR: (self._release, self._finish_empty),
+            p.READDIR: (self._readdir, self._finish_bytes),
+            p.READDIRPLUS: (self._readdir, self._finish_bytes),
+            p.STATFS: (self._statfs, self._finish_bytes),
+            p.LSEEK: (self._lseek, self._finish_bytes),
+            p.POLL: (self._poll, self._finish_bytes),
+            p.IOCTL: (self._ioctl, self._finish_ioctl),
+            p.FALLOCATE: (self._fallocate, self._finish_empty),
+            p.DESTROY: (self._destroy, self._finish_empty),
+        }
+        self._notes: Final[dict[int, Handler]] = {  # answered by silence
+            p.FORGET: self._forget,
+            p.BATCH_FORGET: self._batch_forget,
+            p.INTERRUPT: self._interrupt,
+        }
+        scheme.post_fevent = self._post_fevent
+
+    def start(self) -> None:
+        """Open a predecessor's handles again, run its requests again, then serve."""
+        for handle in list(self._handles):
+            if self._scheme.reopens:
+                self._reopen(handle)
+            if self._handles.poll_handle(handle):
+                self._wake(handle)
+        self._connection.serve(self)
+        self._connection.start()
+
+    def _reopen(self, handle: Handle) -> None:
+        # A file is created and emptied once, not again by each successor.
+        flags = handle.flags & ~(f.O_CREAT | f.O_EXCL | f.O_TRUNC)
+        try:
+            path = self._nodes.path(handle.node)
+            opened = self._scheme.openat(
+                ROOT, path, flags, flags & f.O_FCNTL_MASK, Unheard(handle.caller)
+            )
+        except Refused:
+            return
+        if isinstance(opened, Opened):
+            handle.stream = not opened.flags & POSITIONED
+            self._handles.bind(handle, opened.handle)
+
+    # -- running requests ------------------------------------------------------------------------
+
+    def deliver(self, request: FuseRequest) -> None:
+        """Run a request's handler."""
+        entry = self._table.get(request.opcode)
+        if entry is None:
+            note = self._notes.get(request.opcode)
+            if note is None:
+                self._connection.refuse(request, e.ENOSYS)
+            else:
+                note(request)
+            return
+        if request.replayed and request.opcode in _ONCE and not self._scheme.replays:
+            self._connection.refuse(request, e.EIO)
+            return
+        try:
+            result = entry[0](request)
+        except Refused as refusal:
+            if refusal.errno == e.EWOULDBLOCK and self._park(request):
+                return
+            self._connection.refuse(request, refusal.errno)
+            return
+        if result is not LATER:
+            entry[1](request, result)
+
+    def finish(self, request: FuseRequest, result: Any) -> None:
+        """Answer a request that its scheme had kept."""
+        self._table[request.opcode][1](request, result)
+
+    def _park(self, request: FuseRequest) -> bool:
+        """Keep a request until its handle becomes ready; False when the caller will not wait."""
+        handle = self._open.get(request.fh)
+        if handle is None or (handle.flags | openflags.to_redox(request.flags)) & f.O_NONBLOCK:
+            return False
+        request.parked = True
+        handle.parked.append(request)
+        return True
+
+    def _post_fevent(self, number: int, flags: int) -> None:
+        """Run what was parked on a handle again, and wake who polls it."""
+        handle = self._handles.by_number.get(number)
+        if handle is None:
+            return
+        if handle.parked:
+            self._loop.soon(lambda: self._unpark(handle))
+        if self._handles.poll_handle(handle):
+            self._wake(handle)
+
+    def _unpark(self, handle: Handle) -> None:
+        waiting, handle.parked = handle.parked, []
+        for request in waiting:
+            if isinstance(request, FuseRequest) and request.parked:
+                request.parked = False
+                self.deliver(request)
+
+    def _wake(self, handle: Handle) -> None:
+        kh = self._handles.poll_handle(handle)
+        self._handles.set_poll_handle(handle, 0)
+        self._connection.notify(p.POLL_WAKEUP.pack(p.POLL_WAKEUP.size, p.NOTIFY_POLL, 0, kh))
+
+    def _interrupt(self, request: FuseRequest) -> None:
+        """Cancel a request whose client a signal woke; it must still be answered once."""
+        (unique,) = p.INTERRUPT_IN.unpack_from(request.head, p.IN_HEADER.size)
+        self._connection.release(request)
+        target = self._connection.live.get(unique)
+        if target is None or target.cancelled:
+            return  # answered already
+        target.cancelled = True
+        if target.parked:
+            target.parked = False
+            handle = self._open.get(target.fh)
+            if handle is not None:
+                handle.parked.remove(target)
+            self._connection.refuse(target, e.ECANCELED)
+        elif target.on_cancel is not None:
+            target.on_cancel(target)
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _stat_path(self, path: str, request: FuseRequest) -> Stat:
+        """Look at a name without an effect: Redox's open with O_STAT, fstat, close."""
+        opened = self._scheme.openat(ROOT, path, f.O_STAT | f.O_RDONLY, 0, request)
+        if not isinstance(opened, Opened):
+            raise Refused(e.EIO)  # looking has no reason to wait
+        try:
+            return self._scheme.fstat(opened.handle)
+        finally:
+            self._scheme.on_close(opened.handle)
+
+    def _entry(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
+        above = self._nodes.path(parent)
+        own = name.decode("utf-8", "surrogateescape")
+        stat = self._stat_path(f"{above}/{own}" if above else own, request)
+        node = self._nodes.remember(parent, name)
+        return p.ENTRY_OUT.pack(node, 0, 0, 0, 0, 0) + attr(stat, node)
+
+    def _lookup(self, request: FuseRequest) -> bytes:
+        return self._entry(request.node, request.body.rstrip(b"\0"), request)
+
+    def _forget(self, request: FuseRequest) -> None:
+        (times,) = p.FORGET_IN.unpack_from(request.head, p.IN_HEADER.size)
+        node = request.node
+        # Given back first: a death in between leaks a name, the other order would lose one in use.
+        self._connection.release(request)
+        self._nodes.forget(node, times)
+
+    def _batch_forget(self, request: FuseRequest) -> None:
+        body = request.body
+        count, _ = p.BATCH_FORGET_IN.unpack_from(body)
+        self._connection.release(request)
+        for index in range(count):
+            at = p.BATCH_FORGET_IN.size + index * p.FORGET_ONE.size
+            self._nodes.forget(*p.FORGET_ONE.unpack_from(body, at))
+
+    def _stat(self, request: FuseRequest, fh: int, given: bool) -> Stat:
+        handle = self._open.get(fh) if given else None
+        if handle is not None and handle.number >= 0:
+            return self._scheme.fstat(handle.number)
+        return self._stat_path(self._nodes.path(request.node), request)
+
+    def _getattr(self, request: FuseRequest) -> bytes:
+        flags, _, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
+        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
+        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node)
+
+    def _statx(self, request: FuseRequest) -> bytes:
+        flags, _, fh, _, _ = p.STATX_IN.unpack_from(request.head, p.IN_HEADER.size)
+        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
+        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node)
+
+    def _setattr(self, request: FuseRequest) -> None:
+        """Change mode, owner, times and length, each by its own call of the scheme."""
+        valid, _, fh, size, _, atime, mtime, _, ans, mns, _, mode, _, uid, gid, _ = (
+            p.SETATTR_IN.unpack_from(request.body)
+        )
+        handle = self._open.get(fh) if valid & p.FATTR_FH else None
+        passing = handle is None or handle.number < 0
+        if passing:
+            access = f.O_WRONLY if valid & p.FATTR_SIZE else f.O_STAT
+            path = self._nodes.path(request.node)
+            opened = self._scheme.openat(ROOT, path, access, 0, request)
+            if not isinstance(opened, Opened):
+                raise Refused(e.EIO)
+            number = opened.handle
+        else:
+            number = handle.number if handle is not None else -1
+        try:
+            if valid & p.FATTR_MODE:
+                self._scheme.fchmod(number, mode & 0o7777, request)
+            if valid & (p.FATTR_UID | p.FATTR_GID):
+                own = uid if valid & p.FATTR_UID else _NOFH
+                group = gid if valid & p.FATTR_GID else _NOFH
+                self._scheme.fchown(number, own, group, request)
+            if valid & (p.FATTR_ATIME | p.FATTR_MTIME):
+                times = (TimeSpec(tv_sec=atime, tv_nsec=ans), TimeSpec(tv_sec=mtime, tv_nsec=mns))
+                self._scheme.futimens(number, times, request)
+            if valid & p.FATTR_SIZE:
+                self._scheme.ftruncate(number, size, request)
+        finally:
+            if passing:
+                self._scheme.on_close(number)
+
+    def _finish_setattr(self, request: FuseRequest, _: Any) -> None:
+        valid, _pad, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
+        try:
+            stat = self._stat(request, fh, bool(valid & p.FATTR_FH))
+        except Refused as refusal:
+            self._connection.refuse(request, refusal.errno)
+            return
+        self._connection.reply(request, p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node))
+
+    def _statfs(self, request: FuseRequest) -> bytes:
+        opened = self._scheme.openat(ROOT, "", f.O_STAT | f.O_RDONLY, 0, request)
+        if not isinstance(opened, Opened):
+            raise Refused(e.EIO)
+        try:
+            found = self._scheme.fstatvfs(opened.handle)
+        except Refused:
+            return p.STATFS_OUT.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
+        finally:
+            self._scheme.on_close(opened.handle)
+        size, blocks, free, available = (
+            found.f_bsize,
+            found.f_blocks,
+            found.f_bfree,
+            found.f_bavail,
+        )
+        return p.STATFS_OUT.pack(blocks, free, available, 0, 0, size, 255, size, 0)
+
+    # -- handles ---------------------------------------------------------------------------------
+
+    def _handle(self, fh: int) -> Handle:
+        handle = self._open.get(fh)
+        if handle is None:
+            raise Refused(e.EBADF)
+        if handle.number < 0:
+            raise Refused(e.EIO)  # its daemon died, and it cannot be opened again
+        return handle
+
+    def _open_file(self, request: FuseRequest) -> Any:
+        if request.replayed:
+            made = self._handles.opened_by(request.unique)
+            if made is not None:
+                return made
+            if not self._scheme.reopens:
+                raise Refused(e.EIO)
+        flags = openflags.to_redox(request.fh & 0xFFFF_FFFF)  # OPEN_IN: flags is its first word
+        if request.opcode == p.OPENDIR:
+            flags |= f.O_DIRECTORY
+        path = self._nodes.path(request.node)
+        return self._scheme.openat(ROOT, path, flags, flags & f.O_FCNTL_MASK, request)
+
+    def _finish_open(self, request: FuseRequest, result: Any) -> None:
+        if isinstance(result, Handle):  # opened by a predecessor that died before it could say so
+            self._connection.reply(request, self._open_out(result))
+            return
+        opened: Opened = result
+        directory = request.opcode == p.OPENDIR
+        flags = openflags.to_redox(request.fh & 0xFFFF_FFFF) | (f.O_DIRECTORY if directory else 0)
+        try:
+            handle = self._handles.add(
+                request.unique, request.node, flags, request.caller, directory
+            )
+        except Refused as refusal:
+            self._scheme.on_close(opened.handle)
+            self._connection.refuse(request, refusal.errno)
+            return
+        handle.stream = not opened.flags & POSITIONED
+        self._handles.bind(handle, opened.handle)
+        if not self._connection.reply(request, self._open_out(handle)):
+            self._close(handle)  # the kernel never heard of it, so it will not release it
+
+    @staticmethod
+    def _open_out(handle: Handle) -> bytes:
+        if handle.directory:
+            return p.OPEN_OUT.pack(handle.fh, 0, 0)
+        flags = p.FOPEN_DIRECT_IO | p.FOPEN_NOFLUSH
+        if handle.stream:
+            flags |= p.FOPEN_STREAM | p.FOPEN_NONSEEKABLE
+        return p.OPEN_OUT.pack(handle.fh, flags | p.FOPEN_PARALLEL_DIRECT_WRITES, 0)
+
+    def _close(self, handle: Handle) -> None:
+        number = handle.number
+        self._handles.drop(handle)
+        if number >= 0:
+            self._scheme.on_close(number)
+
+    def _release(self, request: FuseRequest) -> None:
+        handle = self._open.get(request.fh)
+        if handle is not None:  # else a predecessor released it and died before it could say so
+            self._close(handle)
+
+    def _flush(self, request: FuseRequest) -> None:
+        """One of possibly many close(2) of a handle: nothing to say in Redox."""
+
+    # -- bytes -----------------------------------------------------------------------------------
+
+    def _read(self, request: FuseRequest) -> Any:
+        handle = self._open.get(request.fh)
+        if handle is None or handle.number < 0:
+            handle = self._handle(request.fh)
+        return self._scheme.read(
+            handle.number, request.size, request.offset, request.flags, request
+        )
+
+    def _write(self, request: FuseRequest) -> Any:
+        handle = self._open.get(request.fh)
+        if handle is None or handle.number < 0:
+            handle = self._handle(request.fh)
+        data = request.payload
+        return self._scheme.write(handle.number, data, request.offset, request.flags, request)
+
+    def _fsync(self, request: FuseRequest) -> Any:
+        return self._scheme.fsync(self._handle(request.fh).number, request)
+
+    def _fallocate(self, request: FuseRequest) -> Any:
+        fh, offset, length, mode, _ = p.FALLOCATE_IN.unpack_from(request.head, p.IN_HEADER.size)
+        return self._scheme.fallocate(self._handle(fh).number, mode, offset, length, request)
+
+    def _lseek(self, request: FuseRequest) -> bytes:
+        """SEEK_DATA and SEEK_HOLE; the kernel does the others itself.  There are no holes."""
+        fh, offset, whence, _ = p.LSEEK_IN.unpack_from(request.head, p.IN_HEADER.size)
+        size = self._scheme.fsize(self._handle(fh).number)
+        if whence not in (_SEEK_DATA, _SEEK_HOLE):
+            raise Refused(e.EINVAL)
+        if offset >= size:
+            raise Refused(e.ENXIO)
+        return p.LSEEK_OUT.pack(offset if whence == _SEEK_DATA else size)
+
+    def _ioctl(self, request: FuseRequest) -> Any:
+        fh, _, command, _, in_size, out_size = p.IOCTL_IN.unpack_from(request.body)
+        data = request.body[p.IOCTL_IN.size : p.IOCTL_IN.size + in_size]
+        return self._scheme.ioctl(self._handle(fh).number, command, data, out_size, request)
+
+    def _readdir(self, request: FuseRequest) -> bytes:
+        """List a directory; the offset is an index into the listing made at offset 0."""
+        handle = self._handle(request.fh)
+        plus = request.opcode == p.READDIRPLUS
+        if handle.entries is None or request.offset == 0:
+            found = self._scheme.getdents(handle.number, request)
+            handle.entries = [(b".", f.DT_DIR, handle.node), (b"..", f.DT_DIR, 0)]
+            handle.entries += [
+                (entry.name.encode("utf-8", "surrogateescape"), entry.kind, entry.inode)
+                for entry in found
+            ]
+        out = bytearray()
+        for index in range(request.offset, len(handle.entries)):
+            name, kind, inode = handle.entries[index]
+            record = p.DIRENT.pack(inode or index + 1, index + 1, len(name), kind) + name
+            record += bytes(-len(record) % 8)
+            room = request.size - len(out) - len(record)
+            if plus:
+                room -= p.ENTRY_OUT.size + p.ATTR.size
+            if room < 0:
+                break
+            if plus:
+                out += self._entry_plus(handle.node, name, request)
+            out += record
+        return bytes(out)
+
+    def _entry_plus(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
+        if name not in (b".", b".."):
+            try:
+                return self._entry(parent, name, request)
+            except Refused:
+                pass  # gone meanwhile, or not to be looked at: listed by name only
+        return bytes(p.ENTRY_OUT.size + p.ATTR.size)
+
+    def _poll(self, request: FuseRequest) -> bytes:
+        fh, kh, flags, _ = p.POLL_IN.unpack_from(request.head, p.IN_HEADER.size)
+        handle = self._handle(fh)
+        try:
+            ready = self._scheme.fevent(handle.number, f.EVENT_READ | f.EVENT_WRITE)
+        except Refused as refusal:
+            if refusal.errno != e.EOPNOTSUPP:
+                raise
+            ready = f.EVENT_READ | f.EVENT_WRITE  # a file that never blocks
+        if flags & p.POLL_SCHEDULE_NOTIFY:
+            self._handles.set_poll_handle(handle, kh)
+        mask = (_READABLE if ready & f.EVENT_READ else 0) | (
+            _WRITABLE if ready & f.EVENT_WRITE else 0
+        )
+        return p.POLL_OUT.pack(mask, 0)
+
+    def _destroy(self, request: FuseRequest) -> None:
+        """Nothing to do: the mount is going, and ENODEV follows on the connection."""
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def _finish_bytes(self, request: FuseRequest, data: bytes | bytearray | memoryview) -> None:
+        self._connection.reply(request, data)
+
+    def _finish_write(self, request: FuseRequest, count: int) -> None:
+        self._connection.reply_raw(request, p.WRITE_OUT.pack(24, 0, request.unique, count, 0))
+
+    def _finish_empty(self, request: FuseRequest, _: Any) -> None:
+        self._connection.reply(request, b"")
+
+    def _finish_ioctl(self, request: FuseRequest, data: bytes) -> None:
+        self._connection.reply(request, p.IOCTL_OUT.pack(0, 0, 0, 0) + data)

@@ -1,0 +1,115 @@
+"""Open handles: FUSE file handles, kept in the journal so that a successor can open them again.
+
+The kernel's file handle is a row of the table, for as long as the file is open.  The scheme's own
+number behind it changes when a successor opens the file anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+from redbear_host.abi import errno as e
+from redbear_host.errors import Refused
+from redbear_host.scheme.request import Caller
+from schemefs.journal import HANDLE_BYTES, Journal
+
+_RECORD: Final = Struct(
+    "=QQIIIII"
+)  # the opening request's unique, node, flags, pid, uid, gid, kind
+_POLL: Final = 5  # 64-bit word of a record that holds the last poll handle, 0 when there is none
+_STEP: Final = HANDLE_BYTES // 8
+
+
+class Handle:
+    """One open file or directory."""
+
+    __slots__ = (
+        "caller",
+        "directory",
+        "entries",
+        "fh",
+        "flags",
+        "node",
+        "number",
+        "parked",
+        "stream",
+        "unique",
+    )
+
+    def __init__(
+        self, fh: int, node: int, flags: int, caller: Caller, directory: bool, unique: int
+    ) -> None:
+        self.fh: Final = fh
+        self.node: Final = node
+        self.flags: Final = flags  # Redox's
+        self.caller: Final = caller
+        self.directory: Final = directory
+        self.unique: Final = unique  # of the request that opened it
+        self.number = -1  # the scheme's; -1: its daemon died, and it cannot be opened again
+        self.stream = False  # no offset: the scheme did not say POSITIONED
+        self.entries: list[tuple[bytes, int, int]] | None = None  # a listing in progress
+        self.parked: list[object] = []  # requests waiting for an event
+
+
+class Handles:
+    """The table, and the way back from the scheme's numbers."""
+
+    def __init__(self, journal: Journal) -> None:
+        shape = journal.geometry
+        end = shape.handles_at + shape.handles * HANDLE_BYTES
+        self._table: Final = journal.bytes[shape.handles_at : end]
+        self._quads: Final = self._table.cast("Q")
+        self._free: Final[list[int]] = []
+        self.open: Final[dict[int, Handle]] = {}  # by file handle
+        self.by_number: Final[dict[int, Handle]] = {}
+        for row in reversed(range(shape.handles)):
+            unique, node, flags, pid, uid, gid, kind = _RECORD.unpack_from(
+                self._table, row * HANDLE_BYTES
+            )
+            if unique == 0:
+                self._free.append(row)
+                continue
+            self.open[row] = Handle(row, node, flags, Caller(pid, uid, gid), kind == 1, unique)
+
+    def __iter__(self) -> Iterator[Handle]:
+        return iter(self.open.values())
+
+    def opened_by(self, unique: int) -> Handle | None:
+        """Return the handle that this open request already made, if any."""
+        return next((h for h in self.open.values() if h.unique == unique), None)
+
+    def add(self, unique: int, node: int, flags: int, caller: Caller, directory: bool) -> Handle:
+        """Write a new handle down; `bind` gives it the scheme's number."""
+        if not self._free:
+            raise Refused(e.ENFILE)
+        row = self._free.pop()
+        at = row * _STEP
+        self._quads[at + _POLL] = 0
+        # The unique decides whether the row is in use: it goes in last.
+        _RECORD.pack_into(self._table, row * HANDLE_BYTES, 0, node, flags, *caller, int(directory))
+        self._quads[at] = unique
+        handle = self.open[row] = Handle(row, node, flags, caller, directory, unique)
+        return handle
+
+    def bind(self, handle: Handle, number: int) -> None:
+        """Say which number the scheme gave the handle."""
+        handle.number = number
+        self.by_number[number] = handle
+
+    def drop(self, handle: Handle) -> None:
+        """Forget a handle."""
+        self._quads[handle.fh * _STEP] = 0
+        del self.open[handle.fh]
+        if self.by_number.get(handle.number) is handle:
+            del self.by_number[handle.number]
+        self._free.append(handle.fh)
+
+    def poll_handle(self, handle: Handle) -> int:
+        """Return the kernel's poll handle that waits for an event here, or 0."""
+        return self._quads[handle.fh * _STEP + _POLL]
+
+    def set_poll_handle(self, handle: Handle, kh: int) -> None:
+        """Remember (or with 0 forget) who polls."""
+        self._quads[handle.fh * _STEP + _POLL] = kh

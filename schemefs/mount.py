@@ -1,0 +1,92 @@
+"""Mounting, unmounting and aborting FUSE connections, by the system calls themselves."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from redbear_host.errors import ConfigError, TransportError
+
+FSTYPE: Final = "fuse.redbear"
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+_MNT_DETACH: Final = 2
+_UMOUNT_NOFOLLOW: Final = 8
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def system_mount(source: str, target: Path, kind: str, flags: int, options: str) -> None:
+    """Call mount(2); raises `OSError`."""
+    args = (source.encode(), os.fsencode(target), kind.encode())
+    if _libc.mount(*args, ctypes.c_ulong(flags), options.encode()) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def open_connection() -> int:
+    """Open /dev/fuse: one descriptor, one connection to be mounted."""
+    try:
+        return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise TransportError("there is no /dev/fuse", "load the module: modprobe fuse") from None
+    except PermissionError:
+        raise TransportError("/dev/fuse cannot be opened", "run this as root: sudo …") from None
+
+
+def mount(fd: int, target: Path, name: str) -> None:
+    """Mount connection `fd` on `target`; the root is a file if `target` is one.
+
+    Nothing below the mount may be a device, run as another user, or be executed; every user may
+    look, since the scheme behind it decides per caller.
+    """
+    kind = stat.S_IFMT(os.stat(target).st_mode)
+    options = f"fd={fd},rootmode={kind:o},user_id=0,group_id=0,allow_other"
+    try:
+        system_mount(name, target, FSTYPE, _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options)
+    except PermissionError:
+        raise ConfigError(f"mounting on {target} needs root", "run it with sudo") from None
+    except OSError as err:
+        raise TransportError(f"mounting {name} on {target} failed: {err.strerror}") from err
+
+
+def unmount(target: Path) -> bool:
+    """Take a mount away at once, even if it is in use; False when nothing was mounted there."""
+    if _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOENT):
+        return False
+    raise TransportError(f"unmounting {target} failed: {os.strerror(number)}")
+
+
+def mounts_below(target: Path) -> list[tuple[Path, str, int]]:
+    """List (mount point, file system type, device minor) at or below `target`, innermost first.
+
+    Reads /proc/self/mountinfo and touches none of the mounts: one whose server hangs would block.
+    """
+    found: list[tuple[Path, str, int]] = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        point = Path(fields[4].encode().decode("unicode_escape"))
+        if point == target or target in point.parents:
+            found.append((point, right.split(" ")[0], int(fields[2].split(":")[1])))
+    return found[::-1]
+
+
+def abort(minor: int) -> None:
+    """Break the FUSE connection with this device minor: everyone who waits on it gets an error."""
+    control = Path("/sys/fs/fuse/connections")
+    if not any(control.iterdir()):
+        try:
+            system_mount("none", control, "fusectl", 0, "")
+        except OSError as err:
+            raise TransportError(f"fusectl cannot be mounted: {err.strerror}") from err
+    try:
+        (control / str(minor) / "abort").write_text("1")
+    except FileNotFoundError:
+        return  # it has ended by itself
