@@ -1,0 +1,289 @@
+"""What the user asked for: one TOML file with what it includes, and the command line over it.
+
+```toml
+include = ["site.toml"]      # relative to this file; read first, so this file overrides it
+
+[general]
+mount = "/scheme"
+
+[[device]]
+address = "0000:04:00.0"
+
+[[lab]]
+name = "nvme"
+size = "64M"
+
+[daemon.nvmed]               # what the daemon's own manifest declares below [option]
+queues = 2
+```
+
+Later files override earlier ones setting by setting: a `[[device]]` by its address, a daemon's
+option by its name.  `[[lab]]` devices add up.  A file that is included twice counts once.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from redbear_host.bdf import Bdf
+from redbear_host.errors import ConfigError
+from redbear_host.manifest import Manifest, Option, named
+from redbear_host.quantity import Size
+from redbear_host.toml_place import line_of
+from redbear_host.toml_table import build, convert, did_you_mean, settings, values
+
+MOUNT: Final = Path("/scheme")
+RUN_DIR: Final = Path("/run/redbear-host")
+
+
+@dataclass(frozen=True, kw_only=True)
+class General:
+    """`[general]`: where things are."""
+
+    mount: Annotated[Path, "The folder below which the schemes are mounted."] = MOUNT
+    run_dir: Annotated[Path, "The folder of the lock, the state and the logs."] = RUN_DIR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """`[[device]]`: a PCI function of this machine to take away from Linux."""
+
+    address: Annotated[Bdf, "Its PCI address, as `redbear-host devices` shows it."]
+    driver: Annotated[str, "The daemon to drive it; empty: the first whose manifest matches."] = ""
+    destructive: Annotated[bool, "Drive it although its disk carries data that may be lost."] = (
+        False
+    )
+    writable: Annotated[bool, "Let clients write to it."] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """`[[lab]]`: a device model of QEMU to drive."""
+
+    name: Annotated[str, "Which model: nvme and so on; `redbear-host devices --lab` lists them."]
+    file: Annotated[
+        Path | None, "The image behind a disk; none: a new one that is thrown away."
+    ] = None
+    serial: Annotated[str, "The serial number the device shows; empty: one is made up."] = ""
+    size: Annotated[Size | None, "The size of the image, made if it does not exist."] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything the user asked for."""
+
+    general: General = field(default_factory=General)
+    devices: tuple[Device, ...] = ()
+    labs: tuple[Lab, ...] = ()
+    daemons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # only what was set
+
+    def options(self, manifest: Manifest) -> dict[str, Any]:
+        """Return all options of a daemon: what was set, else its manifest's defaults."""
+        defaults = {name: option.default for name, option in manifest.options.items()}
+        return defaults | dict(self.daemons.get(manifest.name, {}))
+
+
+def load(path: Path, manifests: Iterable[Manifest]) -> Config:
+    """Read a configuration file; `manifests` say which daemons and options there are."""
+    reader = _Reader(tuple(manifests))
+    reader.read(path.absolute(), ())
+    return Config(
+        general=General(**reader.general),
+        devices=tuple(build(Device, found, where) for found, where in reader.devices.values()),
+        labs=tuple(build(Lab, found, where) for found, where in reader.labs),
+        daemons=reader.daemons,
+    )
+
+
+def merge(
+    config: Config,
+    *,
+    mount: Path | None = None,
+    run_dir: Path | None = None,
+    devices: Iterable[Bdf] = (),
+    labs: Iterable[Lab] = (),
+) -> Config:
+    """Lay the command line over a configuration: paths replace, devices and labs come on top.
+
+    A device the file already names keeps the settings it has there.
+    """
+    paths = {
+        name: path.absolute()
+        for name, path in (("mount", mount), ("run_dir", run_dir))
+        if path is not None
+    }
+    by_address = {device.address: device for device in config.devices}
+    for address in devices:
+        by_address.setdefault(address, Device(address=address))
+    return replace(
+        config,
+        general=replace(config.general, **paths),
+        devices=tuple(by_address.values()),
+        labs=(*config.labs, *labs),
+    )
+
+
+def parse_lab(text: str, base: Path) -> Lab:
+    """Read `--lab`'s argument, `NAME[:key=value,…]`; relative paths count from `base`."""
+    name, colon, rest = text.partition(":")
+    here = f"--lab {text}"
+    table: dict[str, str] = {}
+    for item in rest.split(",") if colon else ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"{here}: {item!r} is not key=value",
+                f"keys: {', '.join(key for key in settings(Lab) if key != 'name')}",
+            )
+        if key in table or key == "name":
+            raise ConfigError(f"{here}: {key!r} is given twice")
+        table[key] = value
+    if not name:
+        raise ConfigError(f"{here}: it names no device", "write for example --lab nvme:size=64M")
+    found = values(Lab, {"name": name} | table, base, lambda key: here)
+    return build(Lab, found, here)
+
+
+class _Reader:
+    """Reads a file and what it includes, the included first."""
+
+    def __init__(self, manifests: tuple[Manifest, ...]) -> None:
+        self._manifests = manifests
+        self._done: set[Path] = set()
+        self.general: dict[str, Any] = {}
+        self.devices: dict[Bdf, tuple[dict[str, Any], str]] = {}
+        self.labs: list[tuple[dict[str, Any], str]] = []
+        self.daemons: dict[str, dict[str, Any]] = {}
+
+    def read(self, path: Path, chain: tuple[Path, ...]) -> None:
+        real = path.resolve()
+        told = " includes ".join(str(step) for step in (*chain, path))
+        if any(step.resolve() == real for step in chain):
+            raise ConfigError(f"{told}: the files include each other in a circle")
+        if real in self._done:
+            return
+        self._done.add(real)
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = tomllib.loads(text)
+        except OSError as error:
+            raise ConfigError(f"{told}: {error.strerror}", "check the path") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{told}: it is not UTF-8 text (byte {error.start})") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{told}: it is not TOML: {error}") from error
+        self._take(_File(path, text), document, (*chain, path))
+
+    def _take(self, file: _File, document: dict[str, Any], chain: tuple[Path, ...]) -> None:
+        takers = {
+            "general": self._general,
+            "device": self._devices,
+            "lab": self._labs,
+            "daemon": self._daemons,
+        }
+        for key in document:
+            if key != "include" and key not in takers:
+                raise ConfigError(
+                    f"{file.where('', 0, key)}: there is no section {key!r}",
+                    did_you_mean(key, ["include", *takers]),
+                )
+        try:
+            includes = convert(tuple[str, ...], document.get("include", []), Path())
+        except ValueError as error:
+            raise ConfigError(f"{file.where('', 0, 'include')}: include: {error}") from error
+        for name in includes:
+            self.read(file.path.parent / name, chain)
+        for key, take in takers.items():
+            if key in document:
+                take(file, document[key])
+
+    def _general(self, file: _File, table: Any) -> None:
+        file.check_table("general", table)
+        self.general |= file.values(General, "general", 0, table)
+
+    def _devices(self, file: _File, tables: Any) -> None:
+        here: set[Bdf] = set()
+        for index, table in enumerate(file.tables("device", tables)):
+            found = file.values(Device, "device", index, table)
+            where = file.where("device", index)
+            if found.get("driver"):
+                place = file.where("device", index, "driver")
+                if self._named(place, found["driver"]).match is None:
+                    raise ConfigError(f"{place}: {found['driver']} drives no PCI function")
+            address = found.get("address")
+            if address is None:
+                build(Device, found, where)
+            elif address in here:
+                raise ConfigError(f"{where}: device {address} is named twice in this file")
+            else:
+                here.add(address)
+                before, where = self.devices.get(address, ({}, where))
+                self.devices[address] = (before | found, where)
+
+    def _labs(self, file: _File, tables: Any) -> None:
+        for index, table in enumerate(file.tables("lab", tables)):
+            found = file.values(Lab, "lab", index, table)
+            self.labs.append((found, file.where("lab", index)))
+
+    def _daemons(self, file: _File, tables: Any) -> None:
+        file.check_table("daemon", tables)
+        for name, table in tables.items():
+            section = f"daemon.{name}"
+            known = self._named(file.where(section, 0), name).options
+            file.check_table(section, table)
+            chosen = self.daemons.setdefault(name, {})
+            for key, value in table.items():
+                where = file.where(section, 0, key)
+                chosen[key] = _option(where, name, known, key, value)
+
+    def _named(self, where: str, name: str) -> Manifest:
+        try:
+            return named(name, self._manifests)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error.message}", error.hint) from error
+
+
+def _option(where: str, daemon: str, known: Mapping[str, Option], key: str, value: Any) -> Any:
+    """Check one option of a daemon against its manifest."""
+    if key not in known:
+        raise ConfigError(
+            f"{where}: {daemon} has no option {key!r}",
+            did_you_mean(key, known) or f"{daemon} takes no options",
+        )
+    try:
+        return convert(type(known[key].default), value, Path())
+    except ValueError as error:
+        raise ConfigError(f"{where}: {key}: {error}", known[key].sentence) from error
+
+
+class _File:
+    """One file being read: finds where a key was written, for messages."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self._text = text
+
+    def where(self, section: str, index: int, key: str = "") -> str:
+        """Tell the place of a key, or of a section's header; the file alone if it is not found."""
+        line = line_of(self._text, section, index, key)
+        return f"{self.path}, line {line}" if line else str(self.path)
+
+    def values(self, kind: type, section: str, index: int, table: Any) -> dict[str, Any]:
+        return values(kind, table, self.path.parent, lambda key: self.where(section, index, key))
+
+    def check_table(self, section: str, table: Any) -> None:
+        if not isinstance(table, dict):
+            where = self.where("", 0, section)
+            raise ConfigError(f"{where}: {section} is not a table", f"write it as [{section}]")
+
+    def tables(self, section: str, tables: Any) -> list[dict[str, Any]]:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            where = self.where(section, 0)
+            raise ConfigError(
+                f"{where}: {section} is not a list of tables", f"write it as [[{section}]]"
+            )
+        return tables

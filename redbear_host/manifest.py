@@ -1,0 +1,276 @@
+"""Manifests: what a `daemons/NAME/daemon.toml` says, read without importing the daemon.
+
+```toml
+[daemon]
+summary = "NVMe disks"
+schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
+needs = ["pci", "irq", "memory"]      # schemes that are there before it starts
+
+[daemon.restart]                      # more deaths than this, and it is given up
+at_most = 5
+within = "10s"
+
+[match]                               # absent: the daemon drives no PCI function
+class = 0x01
+subclass = 0x08
+
+[option.queues]                       # what `[daemon.NAME]` in a configuration may set
+default = 4
+sentence = "How many I/O queue pairs to ask for."
+```
+
+`[match]` follows Redox's pcid-spawner: every field given must hold; `ids`, a table of vendors and
+lists of devices, takes the place of `vendor` and `device`; `device_id_range` excludes its `end`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from redbear_host.bdf import Bdf
+from redbear_host.errors import ConfigError
+from redbear_host.hw.ports import PciIds
+from redbear_host.quantity import Seconds
+from redbear_host.toml_table import build, did_you_mean, values
+
+WITHIN: Final = Seconds(10)
+
+_TABLES: Final = ("daemon", "match", "option")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart:
+    """When to stop bringing a daemon back."""
+
+    at_most: Annotated[int, "How many deaths are forgiven, also before it was ready."] = 5
+    within: Annotated[Seconds, "The time in which they are counted."] = WITHIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Which PCI functions a daemon drives; a field that is None is not looked at."""
+
+    class_: Annotated[int | None, "The base class, 0 to 0xFF."] = None
+    subclass: Annotated[int | None, "The subclass, 0 to 0xFF."] = None
+    interface: Annotated[int | None, "The programming interface, 0 to 0xFF."] = None
+    vendor: Annotated[int | None, "The maker's id."] = None
+    device: Annotated[int | None, "The device's id."] = None
+    ids: frozenset[tuple[int, int]] | None = None  # pairs of vendor and device
+    device_id_range: range | None = None
+
+    def accepts(self, ids: PciIds) -> bool:
+        """Tell whether every field given holds."""
+        if self.ids is not None:
+            known = (ids.vendor, ids.device) in self.ids
+        else:
+            known = self.vendor in (None, ids.vendor) and self.device in (None, ids.device)
+        return (
+            known
+            and self.class_ in (None, ids.class_code >> 16)
+            and self.subclass in (None, ids.class_code >> 8 & 0xFF)
+            and self.interface in (None, ids.class_code & 0xFF)
+            and (self.device_id_range is None or ids.device in self.device_id_range)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One setting a daemon takes; a configuration's value must be of the default's type."""
+
+    default: str | int | bool
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One daemon, as the supervisor knows it."""
+
+    name: str
+    summary: Annotated[str, "What it drives or serves, in a few words."]
+    schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
+    needs: Annotated[tuple[str, ...], "The schemes that must be there before it starts."] = ()
+    restart: Restart = field(default_factory=Restart)
+    match: Match | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """What `python -I -m` runs."""
+        return f"daemons.{self.name}"
+
+    def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:
+        """Name its schemes for the function it drives; None for one that drives none."""
+        if self.match is not None and function is None:
+            raise ValueError(f"{self.name} drives a PCI function; none was given")
+        name = "" if function is None else f"pci-{function.scheme_name}"
+        return tuple(scheme.replace("{function}", name) for scheme in self.schemes)
+
+
+def installed() -> tuple[Manifest, ...]:
+    """Read the manifests of all installed daemons, in the order of their names."""
+    return read_all(resources.files("daemons"))
+
+
+def read_all(folder: Traversable) -> tuple[Manifest, ...]:
+    """Read `NAME/daemon.toml` for every daemon below `folder`."""
+    found = []
+    for room in sorted(folder.iterdir(), key=lambda room: room.name):
+        file = room / "daemon.toml"
+        if room.is_dir() and file.is_file():
+            found.append(parse(room.name, file.read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def matching(ids: PciIds, manifests: Iterable[Manifest]) -> Manifest | None:
+    """Return the first manifest that accepts a function."""
+    for manifest in manifests:
+        if manifest.match is not None and manifest.match.accepts(ids):
+            return manifest
+    return None
+
+
+def named(name: str, manifests: Iterable[Manifest]) -> Manifest:
+    """Return the manifest of that name; `ConfigError` if there is no such daemon."""
+    known = {manifest.name: manifest for manifest in manifests}
+    if name not in known:
+        raise ConfigError(f"there is no daemon {name!r}", did_you_mean(name, known))
+    return known[name]
+
+
+def parse(name: str, text: str) -> Manifest:
+    """Read one manifest; `ConfigError` names the daemon, the key and what is wrong with it."""
+    here = f"daemons/{name}/daemon.toml"
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{here}: {error}") from error
+    for key in document:
+        if key not in _TABLES:
+            raise ConfigError(f"{here}: there is no table [{key}]", did_you_mean(key, _TABLES))
+    daemon = _table(here, document, "daemon")
+    restart = _table(here, daemon, "restart")
+    daemon = {key: value for key, value in daemon.items() if key != "restart"}
+    found = _values(Manifest, daemon, f"{here} [daemon]")
+    match = _match(f"{here} [match]", document["match"]) if "match" in document else None
+    for scheme in found.get("schemes", ()):
+        _check_scheme(here, scheme, match)
+    return build(
+        Manifest,
+        found
+        | {
+            "name": name,
+            "restart": _restart(f"{here} [daemon.restart]", restart),
+            "match": match,
+            "options": _options(here, _table(here, document, "option")),
+        },
+        f"{here} [daemon]",
+    )
+
+
+def _table(here: str, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = parent.get(key, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{here}: {key} is not a table", f"write it as [{key}]")
+    return table
+
+
+def _values(kind: type, table: Mapping[str, Any], here: str) -> dict[str, Any]:
+    return values(kind, table, Path(), lambda key: here)
+
+
+def _check_scheme(here: str, scheme: str, match: Match | None) -> None:
+    plain = scheme.replace("{function}", "pci")
+    if not plain or any(character in plain for character in "/:{}\0"):
+        raise ConfigError(
+            f"{here} [daemon]: {scheme!r} cannot be the name of a scheme",
+            "a name holds no '/' and no ':'; {function} stands for the PCI function",
+        )
+    if match is None and plain != scheme:
+        raise ConfigError(
+            f"{here} [daemon]: {scheme!r} names a PCI function and there is no [match]"
+        )
+
+
+def _restart(here: str, table: Mapping[str, Any]) -> Restart:
+    restart = Restart(**_values(Restart, table, here))
+    if restart.at_most < 0:
+        raise ConfigError(f"{here}: at_most is {restart.at_most}; it counts deaths")
+    if restart.within <= 0:
+        raise ConfigError(f"{here}: within is no time at all")
+    return restart
+
+
+def _match(here: str, table: Any) -> Match:
+    if not isinstance(table, dict) or not table:
+        raise ConfigError(
+            f"{here}: it names nothing and would match every function",
+            "give a class or ids, or leave [match] out",
+        )
+    plain = {k: v for k, v in table.items() if k not in ("ids", "device_id_range")}
+    found = _values(Match, plain, here)
+    for key, value in found.items():
+        top = 0xFFFF if key in ("vendor", "device") else 0xFF
+        if not 0 <= value <= top:
+            raise ConfigError(f"{here}: {key.rstrip('_')} is {value:#x}, above {top:#x}")
+    if "ids" in table:
+        found["ids"] = _ids(here, table["ids"])
+    if "device_id_range" in table:
+        found["device_id_range"] = _device_id_range(here, table["device_id_range"])
+    return Match(**found)
+
+
+def _ids(here: str, table: Any) -> frozenset[tuple[int, int]]:
+    if not isinstance(table, dict) or not table:
+        raise ConfigError(f"{here}: ids is not a table", 'write { "0x8086" = [0x100e] }')
+    pairs: set[tuple[int, int]] = set()
+    for vendor, devices in table.items():
+        try:
+            maker = int(vendor, 16)
+        except ValueError:
+            maker = -1
+        if not vendor.startswith("0x") or not 0 <= maker <= 0xFFFF:
+            raise ConfigError(f"{here}: {vendor!r} is not a vendor", 'write it as "0x8086"')
+        if not isinstance(devices, list) or not all(_is_id(device) for device in devices):
+            raise ConfigError(
+                f"{here}: the devices of vendor {vendor} are not a list of ids",
+                "write them as [0x100e, 0x10d3]",
+            )
+        pairs.update((maker, device) for device in devices)
+    return frozenset(pairs)
+
+
+def _device_id_range(here: str, table: Any) -> range:
+    if not isinstance(table, dict) or set(table) != {"start", "end"}:
+        raise ConfigError(
+            f"{here}: device_id_range needs start and end",
+            "write { start = 0x1000, end = 0x1040 }; end is not included",
+        )
+    start, end = table["start"], table["end"]
+    if not _is_id(start) or not (_is_id(end) or end == 0x1_0000) or start >= end:
+        raise ConfigError(f"{here}: device_id_range from {start!r} to {end!r} holds no device id")
+    return range(start, end)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0xFFFF
+
+
+def _options(here: str, table: Mapping[str, Any]) -> dict[str, Option]:
+    options = {}
+    for name, entry in table.items():
+        if not isinstance(entry, dict) or set(entry) != {"default", "sentence"}:
+            raise ConfigError(f"{here} [option.{name}]: it needs a default and a sentence")
+        default, sentence = entry["default"], entry["sentence"]
+        if not isinstance(default, str | int | bool) or not isinstance(sentence, str):
+            raise ConfigError(
+                f"{here} [option.{name}]: the default is a text, a whole number or true or false, "
+                "the sentence a text"
+            )
+        options[name] = Option(default=default, sentence=sentence)
+    return options
