@@ -80,26 +80,29 @@ class Loop:
 
     def run(self) -> None:
         """Serve until `stop`."""
-        poll, watched, timers = self._epoll.poll, self._watched, self._timers
         self._running = True
         while self._running:
-            wait = -1.0
-            if self._soon:
-                wait = 0.0
-            elif timers:
-                wait = max(0.0, timers[0][0] - self.now())
-            for fd, _ in poll(wait, _EVENTS_PER_ROUND):
-                callback = watched.get(fd)
-                if callback is not None:  # an earlier callback of this round may have dropped it
-                    callback()
-            if timers:
-                self._run_timers()
-            while self._soon:
-                due, self._soon = self._soon, []
-                for callback in due:
-                    callback()
-            for callback in self._ends:
+            self.run_round()
+
+    def run_round(self) -> None:
+        """Wait for something to happen and deal with it."""
+        wait = -1.0
+        if self._soon:
+            wait = 0.0
+        elif self._timers:
+            wait = max(0.0, self._timers[0][0] - self.now())
+        for fd, _ in self._epoll.poll(wait, _EVENTS_PER_ROUND):
+            callback = self._watched.get(fd)
+            if callback is not None:  # an earlier callback of this round may have dropped it
                 callback()
+        if self._timers:
+            self._run_timers()
+        while self._soon:
+            due, self._soon = self._soon, []
+            for callback in due:
+                callback()
+        for callback in self._ends:
+            callback()
 
     def _run_timers(self) -> None:
         now = self.now()

@@ -1,0 +1,26 @@
+"""A claimed device, as the shim holds it on behalf of a daemon."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Device(Protocol):
+    """A PCI function that was taken for one daemon: a real one by VFIO, or a lab's."""
+
+    @property
+    def address(self) -> str:
+        """`DDDD:BB:DD.F`."""
+        ...
+
+    def grant(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what a daemon needs to open the function; every successor gets the same."""
+        ...
+
+    def quiesce(self) -> None:
+        """Stop the device's DMA: its daemon has died."""
+        ...
+
+    def release(self) -> None:
+        """Give the device back to whom it was taken from."""
+        ...

@@ -1,0 +1,89 @@
+"""The run directory: one lock, one state file, one log per daemon.
+
+The state file says what would have to be undone if this process vanished now: it is written before
+a thing is done and after it is undone, always whole (rename).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from redbear_host.errors import ConfigError
+
+
+class RunDir:
+    """`/run/redbear-host`, or another folder for a second, independent instance."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+        self.logs: Final = path / "log"
+        self._state: Final = path / "state.json"
+        self._lock_fd = -1
+
+    def lock(self) -> None:
+        """Become the one instance; `ConfigError` if another holds the lock."""
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._lock_fd = os.open(
+                self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except PermissionError:
+            raise ConfigError(f"{self.path} cannot be written", "run it with sudo") from None
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+            pid = self.read().get("pid", "unknown")
+            raise ConfigError(
+                f"redbear-host is up already (process {pid}, {self.path})",
+                "stop it with: redbear-host down   (or use another --run-dir and --mount)",
+            ) from None
+
+    def unlock(self) -> None:
+        """Let another instance start."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def locked_by_other(self) -> bool:
+        """Tell whether an instance is running (and it is not this one)."""
+        try:
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            raise ConfigError(f"{self.path} cannot be read", "run it with sudo") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def read(self) -> dict[str, Any]:
+        """Return the state; empty when nothing is up and nothing was left behind."""
+        try:
+            state: dict[str, Any] = json.loads(self._state.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return state
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state."""
+        fresh = self._state.with_suffix(".new")
+        fresh.write_text(json.dumps(state, indent=1))
+        fresh.replace(self._state)
+
+    def clear(self) -> None:
+        """Nothing is left to undo."""
+        self._state.unlink(missing_ok=True)
+
+    def log_path(self, name: str) -> Path:
+        """Where a daemon's standard error goes."""
+        return self.logs / f"{name}.log"

@@ -1,0 +1,149 @@
+"""One daemon under supervision: what it is, and the process it is right now."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from kernel_shim.device import Device
+from kernel_shim.mounted import MountedScheme
+from kernel_shim.undo import process_started
+from redbear_host.errors import TransportError
+
+_SETUP_MAX: Final = 1 << 18
+
+
+class State(StrEnum):
+    """Where a service is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What to run; `name` is unique in an instance and names the log."""
+
+    name: str
+    module: str
+    schemes: tuple[str, ...]
+    file_roots: bool = False
+    device: Device | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what only this daemon is told
+    early_deaths: int = 5  # more deaths than this before it was ready, in `within`: give up
+    within: float = 10.0
+
+
+class Running:
+    """A service's present process, and the count of those before it."""
+
+    def __init__(self, service: Service, schemes: list[MountedScheme]) -> None:
+        self.service: Final = service
+        self.schemes: Final = schemes
+        self.state = State.STOPPED
+        self.life = 0
+        self.pid = -1
+        self.started = 0
+        self.pidfd = -1
+        self.control: socket.socket | None = None
+        self.spawned_at = 0.0
+        self.ready_after = 0.0  # seconds from spawn to ready, of the present life
+        self.early_deaths: list[float] = []
+        self.why = ""
+
+    def spawn(self, log_fd: int) -> None:
+        """Start the next life: a fresh interpreter, then the set-up over its control socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SETUP_MAX)
+        with theirs:
+            # -I: neither the environment nor a folder named `daemons` in the working directory may
+            # choose what a root process imports.
+            argv = [sys.executable, "-I", "-m", self.service.module, str(theirs.fileno())]
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_fd,
+                    stderr=log_fd,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                    cwd="/",
+                )
+            except OSError as err:
+                ours.close()
+                raise TransportError(f"{self.service.name} cannot be started: {err}") from err
+        self.life += 1
+        self.pid = process.pid
+        process.returncode = 0  # it is waited for through its pidfd, not by subprocess
+        self.started = process_started(self.pid) or 0
+        self.pidfd = os.pidfd_open(self.pid)
+        self.control = ours
+        self.spawned_at = time.monotonic()
+        self.state = State.STARTING
+        self._send_setup(ours)
+
+    def _send_setup(self, control: socket.socket) -> None:
+        service = self.service
+        grant: dict[str, Any] | None = None
+        fds: list[int] = []
+        if service.device is not None:
+            grant, fds = service.device.grant()
+            fds = list(fds)
+        entries = []
+        for scheme in self.schemes:
+            entries.append(
+                {
+                    "name": scheme.name,
+                    "connection_fd": len(fds),
+                    "journal_fd": len(fds) + 1,
+                }
+            )
+            fds += [scheme.connection_fd, scheme.journal.fd]
+        setup = {
+            "name": service.name,
+            "life": self.life,
+            "schemes": entries,
+            "grant": grant,
+            "options": dict(service.options),
+            "facts": dict(service.facts),
+        }
+        with suppress(BrokenPipeError):  # it died at once; its pidfd says so
+            socket.send_fds(control, [json.dumps(setup).encode()], fds)
+
+    def reap(self) -> str:
+        """Collect the dead process; say how it died."""
+        info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+        if info is None or info.si_code == os.CLD_EXITED:
+            return f"exit status {info.si_status if info else 'unknown'}"
+        return f"signal {info.si_status}"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `status` shows."""
+        device = self.service.device
+        return {
+            "name": self.service.name,
+            "state": self.state.value,
+            "pid": self.pid if self.state in (State.STARTING, State.READY) else None,
+            "schemes": [scheme.name for scheme in self.schemes],
+            "device": device.address if device else None,
+            "restarts": max(0, self.life - 1),
+            "ready_ms": round(self.ready_after * 1000),
+            "why": self.why,
+        }

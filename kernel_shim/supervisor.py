@@ -1,0 +1,265 @@
+"""The supervisor: mounts schemes, starts daemons, starts them again, takes everything down.
+
+Its own memory is not precious either: everything it would have to undo stands in the run
+directory's state file before it is done, and the guardian (`kernel_shim.guardian`) undoes it if the
+supervisor vanishes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from kernel_shim.device import Device
+from kernel_shim.guardian import start_guardian
+from kernel_shim.mounted import MountedScheme
+from kernel_shim.rundir import RunDir
+from kernel_shim.service import Running, Service, State
+from kernel_shim.undo import process_started, unmount_all
+from redbear_host.errors import ConfigError, RedbearError, TransportError
+from redbear_host.scheme.loop import Loop
+from schemefs.mount import mounts_below, system_mount
+
+log = logging.getLogger(__name__)
+
+_READY_WITHIN_S: Final = 30.0
+_STOP_WITHIN_S: Final = 5.0
+_BACKOFF_S: Final = 0.1  # doubled with each death before ready
+
+
+class Supervisor:
+    """One instance: a mount, a run directory, and its services."""
+
+    def __init__(self, run_dir: RunDir, mount: Path) -> None:
+        self.loop: Final = Loop()
+        self.mount: Final = mount
+        self._run_dir: Final = run_dir
+        self._running: Final[list[Running]] = []
+        self._devices: Final[list[dict[str, Any]]] = []
+        self._processes: Final[list[dict[str, Any]]] = []
+        self._undo: Final = ExitStack()
+        self._mount_created = False
+        self._began: Final = time.time()
+        self._stopping = False
+
+    # -- the instance ----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take the run directory and the mount point; `ConfigError` if either is taken."""
+        self._run_dir.lock()
+        self._undo.callback(self._run_dir.unlock)
+        left = self._run_dir.read()
+        if left:
+            raise ConfigError(
+                "an earlier redbear-host ended without cleaning up",
+                "clean up after it with: redbear-host down",
+            )
+        self._check_mount_point()
+        self._save()
+        self._undo.callback(self._run_dir.clear)
+        self._undo.callback(start_guardian(self._run_dir.path))
+        try:
+            if not self.mount.exists():
+                self.mount.mkdir(parents=True)
+                self._mount_created = True
+                self._save()
+            self._undo.callback(lambda: unmount_all(self.mount, self._mount_created))
+            system_mount("redbear", self.mount, "tmpfs", 2 | 4 | 8, "mode=0755,size=1m")
+        except PermissionError:
+            raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
+        except OSError as err:
+            raise TransportError(f"{self.mount} cannot be prepared: {err.strerror}") from err
+
+    def _check_mount_point(self) -> None:
+        hint = "choose another with --mount DIR, or unmount what is there"
+        found = mounts_below(self.mount)
+        if found:
+            raise ConfigError(f"{found[-1][0]} is mounted already ({found[-1][1]})", hint)
+        if self.mount.exists():
+            if not self.mount.is_dir():
+                raise ConfigError(f"{self.mount} is not a folder", hint)
+            if any(self.mount.iterdir()):
+                raise ConfigError(f"{self.mount} is not empty", hint)
+
+    def close(self) -> None:
+        """Undo everything, in reverse order."""
+        self._stopping = True
+        self._undo.close()
+
+    def hold_device(self, device: Device, bound: dict[str, Any] | None = None) -> None:
+        """Keep a claimed device until `close`, which gives it back."""
+        self._undo.callback(device.release)
+
+    def note_binding(self, address: str, bound: dict[str, Any]) -> None:
+        """Write down a driver change before it is made, so that it can be undone by anyone."""
+        self._devices.append({"address": address, "bound": bound})
+        self._save()
+
+    def note_process(self, name: str, pid: int) -> None:
+        """Write down a helper process (a lab's QEMU) that must not outlive the instance."""
+        self._processes.append({"name": name, "pid": pid, "started": process_started(pid)})
+        self._save()
+
+    def _save(self) -> None:
+        alive = [
+            {"name": r.service.name, "pid": r.pid, "started": r.started}
+            for r in self._running
+            if r.state in (State.STARTING, State.READY)
+        ]
+        self._run_dir.write(
+            {
+                "pid": os.getpid(),
+                "started": process_started(os.getpid()),
+                "began": self._began,
+                "mount": str(self.mount),
+                "mount_created": self._mount_created,
+                "devices": self._devices,
+                "processes": [*self._processes, *alive],
+                "daemons": [r.describe() for r in self._running],
+            }
+        )
+
+    # -- services --------------------------------------------------------------------------------
+
+    def start(self, service: Service) -> Running:
+        """Mount a service's schemes, start its daemon, and wait until it serves."""
+        schemes: list[MountedScheme] = []
+        for name in service.schemes:
+            scheme = MountedScheme(name, self.mount, service.file_roots)
+            schemes.append(scheme)
+            self._undo.callback(scheme.close)
+        running = Running(service, schemes)
+        self._running.append(running)
+        self._undo.callback(self._end, running)
+        self._spawn(running)
+        self._run_until(lambda: running.state is not State.STARTING, _READY_WITHIN_S)
+        if running.state is not State.READY:
+            raise TransportError(
+                f"{service.name} did not start: {running.why or 'it never became ready'}",
+                f"see its log: redbear-host logs {service.name}   ({self._log_path(running)})",
+            )
+        return running
+
+    def _log_path(self, running: Running) -> Path:
+        return self._run_dir.log_path(running.service.name)
+
+    def _spawn(self, running: Running) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log_fd = os.open(self._log_path(running), flags, 0o644)
+        try:
+            running.spawn(log_fd)
+        finally:
+            os.close(log_fd)
+        self._save()
+        control = running.control
+        if control is None:
+            raise TransportError(f"{running.service.name} has no control socket")
+        self.loop.watch(running.pidfd, lambda: self._on_death(running))
+        self.loop.watch(control.fileno(), lambda: self._on_control(running, control))
+
+    def _on_control(self, running: Running, control: socket.socket) -> None:
+        if not control.recv(4096):
+            self.loop.unwatch(control.fileno())
+            return
+        running.state = State.READY
+        running.ready_after = time.monotonic() - running.spawned_at
+        self._save()
+
+    def _on_death(self, running: Running) -> None:
+        was_ready = running.state is State.READY
+        self._collect(running)
+        if self._stopping:
+            return
+        if running.service.device is not None:
+            running.service.device.quiesce()
+        now = time.monotonic()
+        if not was_ready:
+            since = now - running.service.within
+            running.early_deaths = [t for t in running.early_deaths if t > since] + [now]
+        early = len(running.early_deaths) if not was_ready else 0
+        if early > running.service.early_deaths or (early and running.life == 1):
+            self._give_up(running)
+            return
+        log.warning("%s died (%s), starting it again", running.service.name, running.why)
+        if early:
+            pause = _BACKOFF_S * 2 ** (early - 1)
+            running.state = State.STARTING
+            self.loop.at(self.loop.now() + pause, lambda: self._respawn(running))
+        else:
+            self._respawn(running)
+
+    def _respawn(self, running: Running) -> None:
+        if self._stopping:
+            return
+        try:
+            self._spawn(running)
+        except (OSError, RedbearError) as err:
+            running.why = str(err)
+            self._give_up(running)
+
+    def _collect(self, running: Running) -> None:
+        self.loop.unwatch(running.pidfd)
+        if running.control is not None:
+            self.loop.unwatch(running.control.fileno())
+        running.why = running.reap()
+        running.state = State.STOPPED
+
+    def _give_up(self, running: Running) -> None:
+        """Leave a daemon dead; its clients get errors instead of waiting for ever."""
+        log.error(
+            "%s is given up: %s, %d deaths before it was ready",
+            *(running.service.name, running.why, len(running.early_deaths)),
+        )
+        running.state = State.FAILED
+        for scheme in running.schemes:
+            scheme.fail()
+        self._save()
+
+    def _end(self, running: Running) -> None:
+        """Ask a daemon to stop, then make it."""
+        if running.state not in (State.STARTING, State.READY) or running.pidfd < 0:
+            return
+        if running.control is not None:
+            with suppress(OSError):
+                running.control.send(b"stop")
+        self._run_until(lambda: running.pidfd < 0, _STOP_WITHIN_S)
+        if running.pidfd >= 0:
+            log.warning("%s does not stop; it is killed", running.service.name)
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+            self._run_until(lambda: running.pidfd < 0, _STOP_WITHIN_S)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def _run_until(self, done: Callable[[], bool], within: float) -> None:
+        """Serve events until `done` holds, for at most `within` seconds."""
+        deadline = self.loop.now() + within
+        timer = self.loop.at(deadline, self.loop.stop)
+        while not done() and self.loop.now() < deadline:
+            self.loop.run_round()
+        timer.cancel()
+
+    def run(self) -> None:
+        """Supervise until SIGTERM, SIGINT or SIGHUP."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        previous = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        handlers = {number: signal.signal(number, lambda *_: None) for number in stops}
+        try:
+            self.loop.watch(ours.fileno(), self.loop.stop)
+            self.loop.run()
+        finally:
+            self.loop.unwatch(ours.fileno())
+            signal.set_wakeup_fd(previous)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            ours.close()
+            theirs.close()
