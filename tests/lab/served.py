@@ -6,6 +6,7 @@ Usage: served.py SCHEME CONNECTION_FD JOURNAL_FD [ARGUMENT]
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -45,8 +46,8 @@ class Zero(Scheme):
 class Store(Scheme):
     """Files kept in one backing file per name in a folder; idempotent, so it replays.
 
-    A file named `die` kills the daemon at the request that touches it: before its work, after it, or
-    after its answer, in turn.
+    A write to the file `die` kills the daemon: `before` its work, `after` it (both once), or
+    `always`.
     """
 
     replays = True
@@ -76,7 +77,7 @@ class Store(Scheme):
             os.close(fd)
 
     def fstat(self, handle):
-        path, fd = self.files[handle]
+        fd = self.files[handle][1]
         if fd is None:
             return Stat(st_mode=MODE_DIR | 0o755)
         size = os.fstat(fd).st_size
@@ -101,7 +102,20 @@ class Store(Scheme):
         return os.pread(self.files[handle][1], size, offset)
 
     def write(self, handle, data, offset, fcntl_flags, request):
-        return os.pwrite(self.files[handle][1], data, offset)
+        path, fd = self.files[handle]
+        when = bytes(data[:6]) if path == "die" else b""
+        first = not os.path.exists(self.folder + ".died")
+        if (when == b"before" and first) or when == b"always":
+            self.die()
+        count = os.pwrite(fd, data, offset)
+        if when == b"after " and first:
+            self.die()
+        return count
+
+    def die(self):
+        with open(self.folder + ".died", "a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def fallocate(self, handle, mode, offset, length, request):
         os.pwrite(self.files[handle][1], bytes(length), offset)

@@ -1,0 +1,173 @@
+"""Daemons die, their clients do not notice: the journal at work."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import select
+import threading
+import time
+
+import pytest
+from schemefs_rig import Rig
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def rig(tmp_path, request):
+    kind = getattr(request, "param", "store")
+    folder, point = tmp_path / "back", tmp_path / "mnt"
+    folder.mkdir()
+    point.mkdir()
+    for name in ("a", "die"):
+        (folder / name).write_bytes(bytes(1 << 20))
+    made = Rig(point, kind, str(folder))
+    made.back = folder
+    made.start()
+    yield made
+    made.close()
+
+
+def in_thread(action):
+    """Run `action` in the background; return a function that waits for its result."""
+    result = []
+
+    def run():
+        try:
+            result.append(action())
+        except OSError as err:
+            result.append(err)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def outcome():
+        thread.join(20)
+        assert result, "the call never came back"
+        return result[0]
+
+    return outcome
+
+
+@pytest.mark.parametrize("size", [16, 4096, 100_000, 1 << 20])
+@pytest.mark.parametrize("when", [b"before", b"after "])
+def test_a_write_whose_daemon_dies_is_finished_by_the_successor(rig, when, size):
+    data = when + os.urandom(size - 6)
+    with open(rig.point / "die", "r+b", buffering=0) as file:
+        outcome = in_thread(lambda: os.pwrite(file.fileno(), data, 0))
+        assert rig.server.wait(20) < 0
+        rig.start()
+        assert outcome() == size
+        assert os.pread(file.fileno(), size, 0) == data
+    assert (rig.back / "die").read_bytes()[:size] == data
+
+
+def test_a_request_that_kills_every_daemon_is_given_up_with_an_error(rig):
+    with open(rig.point / "die", "r+b", buffering=0) as file:
+        outcome = in_thread(lambda: os.pwrite(file.fileno(), b"always", 0))
+        deaths = 0
+        while deaths < 4:  # once for the first, and three tries by successors
+            assert rig.server.wait(20) < 0
+            deaths += 1
+            rig.start()
+        assert outcome().errno == errno.EIO
+        assert os.pread(file.fileno(), 1, 0) == b"\0"  # the handle itself lives on
+
+
+def test_files_names_and_listings_outlive_the_daemon(rig):
+    with open(rig.point / "a", "r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), b"one", 0)
+        rig.kill()
+        rig.start()
+        assert os.pread(file.fileno(), 3, 0) == b"one"
+        assert sorted(os.listdir(rig.point)) == ["a", "die"]
+        assert os.fstat(file.fileno()).st_size == 1 << 20
+
+
+def test_requests_made_while_no_daemon_runs_wait_for_the_next(rig):
+    rig.kill()
+    outcome = in_thread(lambda: (rig.point / "a").read_bytes())
+    rig.start()
+    assert outcome() == bytes(1 << 20)
+
+
+def test_slots_and_areas_are_all_free_again_after_deaths(rig):
+    with open(rig.point / "die", "r+b", buffering=0) as file:
+        outcome = in_thread(lambda: os.pwrite(file.fileno(), b"before" + bytes(1 << 19), 0))
+        assert rig.server.wait(20) < 0
+        rig.start()
+        assert outcome() == (1 << 19) + 6
+        shape = rig.journal.geometry
+        first = shape.requests_at // 4
+        deadline = time.monotonic() + 10
+        while any(rig.journal.words[first + slot * 32] for slot in range(shape.requests)):
+            assert time.monotonic() < deadline  # the slot is cleared just after the answer
+        for _ in range(3 * shape.big):  # more than there are areas
+            assert os.pwrite(file.fileno(), bytes(1 << 20), 0) == 1 << 20
+
+
+@pytest.mark.parametrize("rig", ["channel"], indirect=True)
+def test_what_may_not_be_done_twice_fails_instead(rig):
+    with open(rig.point / "slow", "r+b", buffering=0) as file:
+        reader = in_thread(lambda: os.read(file.fileno(), 1))
+        words, first = rig.journal.words, rig.journal.geometry.requests_at // 4
+        deadline = time.monotonic() + 10
+        while not any(words[first + slot * 32] for slot in range(64)):
+            assert time.monotonic() < deadline
+        rig.start()
+        assert reader().errno == errno.EIO
+
+
+@pytest.mark.parametrize("rig", ["channel"], indirect=True)
+def test_pollers_are_woken_by_the_successor_to_look_again(rig):
+    fd = os.open(rig.point / "c", os.O_RDONLY | os.O_NONBLOCK)
+    poller = select.epoll()
+    try:
+        poller.register(fd, select.EPOLLIN)
+        assert poller.poll(0) == []
+        rig.start()
+        events = poller.poll(10)
+        assert events
+        assert events[0][0] == fd
+    finally:
+        poller.close()
+        os.close(fd)
+
+
+def test_thirty_kills_under_random_verified_load_lose_nothing(rig):
+    blocks = 256
+    expected = {}
+    counts = {"operations": 0}
+    stop = threading.Event()
+
+    def load():
+        chance = random.Random(7)
+        with open(rig.point / "a", "r+b", buffering=0) as file:
+            while not stop.is_set():
+                block = chance.randrange(blocks)
+                if chance.random() < 0.5:
+                    expected[block] = chance.randbytes(4096)
+                    assert os.pwrite(file.fileno(), expected[block], block * 4096) == 4096
+                else:
+                    wanted = expected.get(block, bytes(4096))
+                    assert os.pread(file.fileno(), 4096, block * 4096) == wanted
+                counts["operations"] += 1
+            for block, wanted in expected.items():
+                assert os.pread(file.fileno(), 4096, block * 4096) == wanted
+        return "verified"
+
+    outcome = in_thread(load)
+    chance = random.Random(11)
+    for _ in range(30):
+        before = counts["operations"]
+        until = before + chance.randrange(1, 200)
+        deadline = time.monotonic() + 20
+        while counts["operations"] < until:
+            assert time.monotonic() < deadline, "the load stands still"
+            time.sleep(0)
+        rig.start()
+    stop.set()
+    assert outcome() == "verified"
+    assert counts["operations"] > 30
