@@ -98,8 +98,7 @@ class Journal:
         self.geometry: Final = geometry
         # Populated, since a page fault under readv in a dying process would lose the request.
         flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
-        self._map: Final = mmap.mmap(fd, geometry.size, flags)
-        self.bytes: Final = memoryview(self._map)
+        self.bytes: Final = memoryview(mmap.mmap(fd, geometry.size, flags))
         self.words: Final = self.bytes.cast("I")
         self.quads: Final = self.bytes.cast("Q")
 
@@ -161,8 +160,5 @@ class Journal:
         return self.bytes[at : at + MEDIUM_BYTES]
 
     def close(self) -> None:
-        """Unmap and close; the memory lives on while the shim holds it."""
-        for view in (self.words, self.quads, self.bytes):
-            view.release()
-        self._map.close()
+        """Close the descriptor; the mapping goes with the last view of it."""
         os.close(self.fd)

@@ -1,0 +1,88 @@
+"""A daemon's event loop."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from redbear_host.scheme.loop import Loop
+
+
+@pytest.fixture
+def loop():
+    made = Loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pipe():
+    ends = os.pipe()
+    yield ends
+    for fd in ends:
+        os.close(fd)
+
+
+def test_a_readable_descriptor_calls_back_until_it_is_read(loop, pipe):
+    seen = []
+
+    def on_readable():
+        seen.append(len(seen))
+        if len(seen) == 2:
+            os.read(pipe[0], 1)
+            loop.stop()
+
+    loop.watch(pipe[0], on_readable)
+    os.write(pipe[1], b"x")
+    loop.run()
+    assert seen == [0, 1]
+
+
+def test_timers_run_in_order_and_not_when_cancelled(loop):
+    seen = []
+    now = loop.now()
+    loop.at(now + 0.002, lambda: (seen.append("late"), loop.stop()))
+    loop.at(now + 0.001, lambda: seen.append("early"))
+    loop.at(now, lambda: seen.append("never")).cancel()
+    loop.run()
+    assert seen == ["early", "late"]
+
+
+def test_soon_runs_in_this_round_before_the_round_ends(loop):
+    seen = []
+    loop.at_round_end(lambda: seen.append("end"))
+    loop.soon(lambda: (seen.append("soon"), loop.soon(lambda: seen.append("sooner"))))
+    loop.soon(loop.stop)
+    loop.run()
+    assert seen == ["soon", "sooner", "end"]
+
+
+def test_a_descriptor_dropped_by_an_earlier_callback_is_not_called(loop):
+    first, second = os.eventfd(1), os.eventfd(1)
+    seen = []
+
+    def drop_other(own, other):
+        seen.append(own)
+        loop.unwatch(own)
+        loop.unwatch(other)
+        loop.stop()
+
+    try:
+        loop.watch(first, lambda: drop_other(first, second))
+        loop.watch(second, lambda: drop_other(second, first))
+        loop.run()
+        assert len(seen) == 1
+        loop.unwatch(first)
+    finally:
+        os.close(first)
+        os.close(second)
+
+
+def test_an_exception_in_a_callback_ends_the_loop(loop):
+    def bug():
+        raise ZeroDivisionError
+
+    loop.soon(bug)
+    with pytest.raises(ZeroDivisionError):
+        loop.run()
