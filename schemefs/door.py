@@ -39,6 +39,10 @@ _NOFH: Final = 0xFFFF_FFFF  # FATTR: leave the owner as it is
 _ONCE: Final = frozenset((p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE))
 
 
+class _OpensLater(Exception):
+    """The scheme kept a request to open something that a handler needs to go on."""
+
+
 class Door:
     """Serves one scheme over one connection."""
 
@@ -120,6 +124,8 @@ class Door:
             return
         try:
             result = entry[0](request)
+        except _OpensLater:
+            return
         except Refused as refusal:
             if refusal.errno == e.EWOULDBLOCK and self._park(request):
                 return
@@ -130,6 +136,11 @@ class Door:
 
     def finish(self, request: FuseRequest, result: Any) -> None:
         """Answer a request that its scheme had kept."""
+        if isinstance(result, Opened) and request.opcode not in (p.OPEN, p.OPENDIR):
+            # The open was only a step of a larger call, and can be done at once now.
+            self._scheme.on_close(result.handle)
+            self.deliver(request)
+            return
         self._table[request.opcode][1](request, result)
 
     def _park(self, request: FuseRequest) -> bool:
@@ -186,7 +197,7 @@ class Door:
         """Look at a name without an effect: Redox's open with O_STAT, fstat, close."""
         opened = self._scheme.openat(ROOT, path, f.O_STAT | f.O_RDONLY, 0, request)
         if not isinstance(opened, Opened):
-            raise Refused(e.EIO)  # looking has no reason to wait
+            raise _OpensLater
         try:
             return self._scheme.fstat(opened.handle)
         finally:
@@ -245,7 +256,7 @@ class Door:
             path = self._nodes.path(request.node)
             opened = self._scheme.openat(ROOT, path, access, 0, request)
             if not isinstance(opened, Opened):
-                raise Refused(e.EIO)
+                raise _OpensLater
             number = opened.handle
         else:
             number = handle.number if handle is not None else -1
@@ -277,7 +288,7 @@ class Door:
     def _statfs(self, request: FuseRequest) -> bytes:
         opened = self._scheme.openat(ROOT, "", f.O_STAT | f.O_RDONLY, 0, request)
         if not isinstance(opened, Opened):
-            raise Refused(e.EIO)
+            raise _OpensLater
         try:
             found = self._scheme.fstatvfs(opened.handle)
         except Refused:

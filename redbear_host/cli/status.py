@@ -1,0 +1,56 @@
+"""`redbear-host status`: what is up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from redbear_host import config
+from redbear_host.errors import ConfigError
+
+HELP = "show the daemons that run, what they serve, and how often they were restarted"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--run-dir", type=Path, default=config.RUN_DIR, help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print the state as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the state; exit status 3 when a daemon was given up, 2 when nothing is up."""
+    from kernel_shim.rundir import RunDir
+
+    run_dir = RunDir(args.run_dir)
+    state = run_dir.read()
+    up = bool(state) and run_dir.locked_by_other()
+    if args.json:
+        print(json.dumps({"up": up} | state, indent=2))
+    elif up:
+        _show(state)
+    if not up:
+        if state:
+            raise ConfigError(
+                f"redbear-host (process {state.get('pid')}) ended without cleaning up",
+                "clean up after it with: redbear-host down",
+            )
+        if not args.json:
+            raise ConfigError("redbear-host is not up", "start it with: redbear-host up")
+        return 2
+    return 3 if any(d["state"] == "failed" for d in state["daemons"]) else 0
+
+
+def _show(state: dict[str, Any]) -> None:
+    minutes, seconds = divmod(int(time.time() - state["began"]), 60)
+    print(f"up for {minutes} min {seconds} s, process {state['pid']}, mounted on {state['mount']}")
+    for daemon in state["daemons"]:
+        pid = daemon["pid"] or "-"
+        restarts = f", restarted {daemon['restarts']} times" if daemon["restarts"] else ""
+        print(f"{daemon['name']}  {daemon['state']}  process {pid}{restarts}")
+        if daemon["state"] == "failed":
+            print(f"    {daemon['why']}; see: redbear-host logs {daemon['name']}")
+        for scheme in daemon["schemes"]:
+            print(f"    {state['mount']}/{scheme}")
