@@ -13,10 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from kernel_shim.rundir import RunDir
 from kernel_shim.undo import undo
 from redbear_host import log
+
+_PATIENCE_S: Final = 30.0
 
 
 def start_guardian(run_dir: Path) -> Callable[[], None]:
@@ -49,9 +52,12 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # it ends when its work is done, not before
     while os.read(pipe, 64):
         pass
-    state = run_dir.read()
-    if not state:
+    if not run_dir.read():
         return 0
+    # Whoever comes next (`down`, another `up`) waits for this lock, and so does this for a `down`
+    # that was quicker.
+    run_dir.lock(_PATIENCE_S)
+    state = run_dir.read()
     failed = undo(state)
     for sentence in failed:
         print(sentence, file=sys.stderr)  # noqa: T201  (its log file is all that is left)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from redbear_host.errors import ConfigError
+
+_RETRY_S: Final = 0.02
 
 
 class RunDir:
@@ -24,8 +27,11 @@ class RunDir:
         self._state: Final = path / "state.json"
         self._lock_fd = -1
 
-    def lock(self) -> None:
-        """Become the one instance; `ConfigError` if another holds the lock."""
+    def lock(self, patience: float = 0.0) -> None:
+        """Become the one instance; `ConfigError` if another still holds the lock after `patience`.
+
+        `patience` is in seconds.
+        """
         try:
             self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
             self._lock_fd = os.open(
@@ -33,16 +39,25 @@ class RunDir:
             )
         except PermissionError:
             raise ConfigError(f"{self.path} cannot be written", "run it with sudo") from None
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + patience
+        while not self._try_lock():
+            if time.monotonic() < deadline:
+                time.sleep(_RETRY_S)
+                continue
             os.close(self._lock_fd)
             self._lock_fd = -1
             pid = self.read().get("pid", "unknown")
             raise ConfigError(
                 f"redbear-host is up already (process {pid}, {self.path})",
                 "stop it with: redbear-host down   (or use another --run-dir and --mount)",
-            ) from None
+            )
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def unlock(self) -> None:
         """Let another instance start."""

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         with progress.step(f"stop redbear-host (process {state['pid']})"):
             _stop(state)
     # What is still written down now was not undone by the instance itself, nor by its guardian.
-    run_dir.lock()
+    run_dir.lock(_PATIENCE_S)
     try:
         state = run_dir.read()
         if state:
