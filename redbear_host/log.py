@@ -12,6 +12,7 @@ environment variable `REDBEAR_LOG`: a level for all (`debug`), for one program o
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -36,7 +37,7 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 
 
 def setup(
     program: str,
-    rules: str = "",
+    rules: str | None = None,
     *,
     level: int = logging.INFO,
     stream: TextIO | None = None,
@@ -44,12 +45,12 @@ def setup(
 ) -> None:
     """Send this process's log to `stream` (stderr), as `program`.
 
-    `rules` is what REDBEAR_LOG holds; `level` counts where they say nothing.  `before` runs before
-    each line, for a program that keeps a line of the terminal unfinished.  Raises `ConfigError`
-    for rules that cannot be read.
+    `rules` is by default what REDBEAR_LOG holds; `level` counts where they say nothing.  `before`
+    runs before each line, for a program that keeps a line of the terminal unfinished.  Raises
+    `ConfigError` for rules that cannot be read.
     """
     logging.addLevelName(TRACE, "TRACE")
-    chosen = parse(rules)
+    chosen = parse(os.environ.get(VARIABLE, "") if rules is None else rules)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)

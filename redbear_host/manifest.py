@@ -35,6 +35,7 @@ from typing import Annotated, Any, Final
 
 from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
+from redbear_host.hw.pci.header import display_name
 from redbear_host.hw.ports import PciIds
 from redbear_host.quantity import Seconds
 from redbear_host.toml_table import build, did_you_mean, values
@@ -108,7 +109,7 @@ class Manifest:
         """Name its schemes for the function it drives; None for one that drives none."""
         if self.match is not None and function is None:
             raise ValueError(f"{self.name} drives a PCI function; none was given")
-        name = "" if function is None else f"pci-{function.scheme_name}"
+        name = "" if function is None else display_name(function)
         return tuple(scheme.replace("{function}", name) for scheme in self.schemes)
 
 

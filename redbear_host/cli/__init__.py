@@ -73,12 +73,7 @@ def _verb(argv: list[str]) -> int:
         parser.print_help(sys.stderr)
         return REQUEST
     chatty = (logging.INFO, logging.DEBUG, log.TRACE)[min(args.verbose, 2)]
-    log.setup(
-        parser.prog,
-        os.environ.get(log.VARIABLE, ""),
-        level=chatty,
-        before=progress.break_line,
-    )
+    log.setup(parser.prog, level=chatty, before=progress.break_line)
     status: int = args.run(args)
     return status
 

@@ -9,31 +9,10 @@ from redbear_host.bdf import Bdf
 from redbear_host.errors import TransportError
 from redbear_host.hw.ports import PciIds
 
-FILES = {
-    "vendor": "0x1b36",
-    "device": "0x0010",
-    "subsystem_vendor": "0x1af4",
-    "subsystem_device": "0x1100",
-    "class": "0x010802",
-    "revision": "0x02",
-}
 
-
-def add(sys: Path, address: str, driver: str = "", group: str = "") -> Path:
-    folder = sys / "bus/pci/devices" / address
-    folder.mkdir(parents=True)
-    for name, value in FILES.items():
-        (folder / name).write_text(value + "\n")
-    if driver:
-        (folder / "driver").symlink_to(f"../../../bus/pci/drivers/{driver}")
-    if group:
-        (folder / "iommu_group").symlink_to(f"../../../kernel/iommu_groups/{group}")
-    return folder
-
-
-def test_a_function_is_described_by_its_files(tmp_path: Path) -> None:
-    folder = add(tmp_path, "0000:04:00.0", "nvme", "17")
-    assert hostpci.host_functions(tmp_path) == [
+def test_a_function_is_described_by_its_files(sysfs) -> None:
+    folder = sysfs.add("0000:04:00.0", "nvme", "17")
+    assert hostpci.host_functions(sysfs.root) == [
         hostpci.HostFunction(
             address=Bdf(0, 4, 0, 0),
             path=folder,
@@ -44,39 +23,39 @@ def test_a_function_is_described_by_its_files(tmp_path: Path) -> None:
     ]
 
 
-def test_a_function_without_driver_and_group_has_neither(tmp_path: Path) -> None:
-    add(tmp_path, "0000:04:00.0")
-    (found,) = hostpci.host_functions(tmp_path)
+def test_a_function_without_driver_and_group_has_neither(sysfs) -> None:
+    sysfs.add("0000:04:00.0")
+    (found,) = hostpci.host_functions(sysfs.root)
     assert (found.driver, found.group) == ("", None)
 
 
-def test_functions_come_in_the_order_of_their_addresses(tmp_path: Path) -> None:
+def test_functions_come_in_the_order_of_their_addresses(sysfs) -> None:
     for address in ("0000:80:00.0", "10000:00:00.0", "0000:04:00.1", "0000:04:00.0"):
-        add(tmp_path, address)
-    found = [str(function.address) for function in hostpci.host_functions(tmp_path)]
+        sysfs.add(address)
+    found = [str(function.address) for function in hostpci.host_functions(sysfs.root)]
     assert found == ["0000:04:00.0", "0000:04:00.1", "0000:80:00.0", "10000:00:00.0"]
 
 
-def test_a_function_that_is_leaving_is_left_out(tmp_path: Path) -> None:
-    add(tmp_path, "0000:04:00.0")
-    (add(tmp_path, "0000:05:00.0") / "revision").unlink()
-    assert [str(f.address) for f in hostpci.host_functions(tmp_path)] == ["0000:04:00.0"]
+def test_a_function_that_is_leaving_is_left_out(sysfs) -> None:
+    sysfs.add("0000:04:00.0")
+    (sysfs.add("0000:05:00.0") / "revision").unlink()
+    assert [str(f.address) for f in hostpci.host_functions(sysfs.root)] == ["0000:04:00.0"]
 
 
-def test_a_function_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
-    folder = add(tmp_path, "0000:04:00.0")
+def test_a_function_that_cannot_be_read_is_an_error_that_names_it(sysfs) -> None:
+    folder = sysfs.add("0000:04:00.0")
     (folder / "class").unlink()
     (folder / "class").mkdir()
     with pytest.raises(TransportError, match=r"function 0000:04:00\.0"):
-        hostpci.host_functions(tmp_path)
+        hostpci.host_functions(sysfs.root)
 
 
-def test_one_function_can_be_looked_at_alone(tmp_path: Path) -> None:
-    add(tmp_path, "0000:04:00.0", "nvme")
-    found = hostpci.host_function(Bdf(0, 4, 0, 0), tmp_path)
+def test_one_function_can_be_looked_at_alone(sysfs) -> None:
+    sysfs.add("0000:04:00.0", "nvme")
+    found = hostpci.host_function(Bdf(0, 4, 0, 0), sysfs.root)
     assert found is not None
     assert found.driver == "nvme"
-    assert hostpci.host_function(Bdf(0, 5, 0, 0), tmp_path) is None
+    assert hostpci.host_function(Bdf(0, 5, 0, 0), sysfs.root) is None
 
 
 def test_a_machine_without_pci_has_no_functions(tmp_path: Path) -> None:

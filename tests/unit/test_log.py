@@ -106,6 +106,14 @@ def test_an_unfinished_line_is_ended_before_the_log_writes() -> None:
     assert out.getvalue().startswith("working\n")
 
 
+def test_the_variable_counts_unless_the_caller_has_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDBEAR_LOG", "nvmed=error")
+    log.setup("nvmed", stream=io.StringIO())
+    assert logging.getLogger().level == logging.ERROR
+    log.setup("nvmed", "debug", stream=io.StringIO())
+    assert logging.getLogger().level == logging.DEBUG
+
+
 def test_setting_up_twice_writes_each_line_once() -> None:
     logged()
     out = logged()
