@@ -1,0 +1,186 @@
+"""A PCI function that was handed to VFIO, behind the ports every driver sees."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, Final
+
+from redbear_host.errors import DeviceError, TransportError
+from redbear_host.hw.dma import Arena
+from redbear_host.hw.pci.bar import BAR_COUNT
+from redbear_host.hw.pci.header import (
+    BASE_ADDRESS,
+    VENDOR_ID,
+    ConfigWindow,
+    Header,
+    read_ids,
+)
+from redbear_host.hw.ports import InterruptKind, Interrupts, PciIds
+from redbear_host.hw.vfio import ioctls
+from redbear_host.hw.vfio.device import DeviceFile
+from redbear_host.hw.vfio.window import MappedWindow, TrappedWindow
+
+_INDEX: Final = {
+    InterruptKind.INTX: ioctls.PCI_INTX_IRQ_INDEX,
+    InterruptKind.MSI: ioctls.PCI_MSI_IRQ_INDEX,
+    InterruptKind.MSIX: ioctls.PCI_MSIX_IRQ_INDEX,
+}
+# The kernel asks for the device back, or the bus saw an error that nothing can be built on.
+_LAST_WORDS: Final = (ioctls.PCI_REQ_IRQ_INDEX, ioctls.PCI_ERR_IRQ_INDEX)
+
+
+def open_function(grant: dict[str, Any], fds: Sequence[int]) -> VfioFunction:
+    """Open the granted function, in whatever state a predecessor left it.
+
+    Takes over the descriptors the grant names, also when it fails.  DMA and interrupts are off, the
+    function answers at its windows.  `Gone` if it has left, `TransportError` for a grant that is
+    not one.
+    """
+    with ExitStack() as held:
+        try:
+            device_fd, arena_fd = fds[grant["device_fd"]], fds[grant["arena_fd"]]
+            address, iova, size = grant["address"], grant["iova"], grant["arena_size"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise TransportError(f"not a grant of a function by VFIO: {error!r}") from error
+        held.callback(os.close, arena_fd)
+        held.callback(os.close, device_fd)
+        try:
+            memory = mmap.mmap(arena_fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        except (OSError, ValueError, TypeError) as error:
+            raise TransportError(f"cannot map the DMA arena of {address}: {error}") from error
+        return VfioFunction(device_fd, address, Arena(memoryview(memory), iova), held)
+
+
+class VfioFunction:
+    """`PciFunction` onto a device file of VFIO."""
+
+    def __init__(self, device_fd: int, address: str, arena: Arena, held: ExitStack) -> None:
+        """Use `open_function`."""
+        self.address: Final = address
+        self.dma: Final = arena
+        self._device: Final = DeviceFile(device_fd, address)
+        region = self._device.region(ioctls.PCI_CONFIG_REGION_INDEX)
+        self.config: Final = TrappedWindow(device_fd, region.offset, region.size)
+        self._header: Final = Header(ConfigWindow(self.config))
+        self.ids: Final[PciIds] = read_ids(self.config)
+        self.interrupts: Final = Interrupts(
+            **{kind: self._device.vectors(index) for kind, index in _INDEX.items()}
+        )
+        self._bars: Final[dict[int, MappedWindow | TrappedWindow]] = {}
+        self._enabled: InterruptKind | None = None
+        self._eventfds: list[int] = []
+        self._closed = False
+
+        self._prepare()
+        for index in _INDEX.values():
+            self._switch_off(index)
+        self.gone_fd: Final = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        held.callback(os.close, self.gone_fd)
+        self._gone: Final = select.poll()
+        self._gone.register(self.gone_fd, select.POLLIN)
+        for index in _LAST_WORDS:
+            if self._device.vectors(index):
+                self._device.trigger(index, [self.gone_fd])
+        self._held: Final = held.pop_all()
+
+    def _prepare(self) -> None:
+        """Let the function answer at its windows, and let it do nothing on its own."""
+        with self._header.COMMAND.edit() as command:
+            command.IO_SPACE = command.MEMORY_SPACE = True
+            command.BUS_MASTER = False
+
+    @property
+    def gone(self) -> bool:
+        """True once the device has left, or the kernel wants it back; costs a bus read."""
+        if not self._gone.poll(0):
+            if self.config.read16(VENDOR_ID) != 0xFFFF:
+                return False
+            os.eventfd_write(self.gone_fd, 1)
+        return True
+
+    def bar(self, index: int) -> MappedWindow | TrappedWindow:
+        """Open base address register `index`; `DeviceError` if the function has none there."""
+        window = self._bars.get(index)
+        if window is None:
+            window = self._bars[index] = self._open_bar(index)
+        return window
+
+    def _open_bar(self, index: int) -> MappedWindow | TrappedWindow:
+        fd = self._device.fd
+        if 0 <= index < BAR_COUNT:
+            region = self._device.region(ioctls.PCI_BAR0_REGION_INDEX + index)
+            if region.size and region.whole:
+                return MappedWindow(mmap.mmap(fd, region.size, offset=region.offset), region.size)
+            if region.size:
+                ports = self.config.read32(BASE_ADDRESS + 4 * index) & 1
+                return TrappedWindow(fd, region.offset, region.size, 4 if ports else 8)
+        raise DeviceError(f"{self.address} has no base address register {index}")
+
+    def enable_interrupts(self, kind: InterruptKind, count: int = 1) -> list[int]:
+        """Switch to `count` vectors of `kind`; the eventfds stay the function's own."""
+        offered = getattr(self.interrupts, kind)
+        if count < 1:
+            raise ValueError(f"{count} vectors cannot be enabled")
+        if count > offered:
+            raise DeviceError(f"{self.address} offers {offered} {kind} vectors, not {count}")
+        self.disable_interrupts()
+        self._eventfds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(count)]
+        self._enabled = kind
+        if kind is InterruptKind.INTX:
+            with self._header.COMMAND.edit() as command:
+                command.INTERRUPT_DISABLE = False
+        self._device.trigger(_INDEX[kind], self._eventfds)
+        return list(self._eventfds)
+
+    def disable_interrupts(self) -> None:
+        """Let the function interrupt in no way at all; the eventfds are closed."""
+        if self._enabled is not None:
+            self._switch_off(_INDEX[self._enabled])
+            self._enabled = None
+        for fd in self._eventfds:
+            os.close(fd)
+        self._eventfds = []
+
+    def _switch_off(self, index: int) -> None:
+        # VFIO refuses to switch off what is not on; a predecessor's vectors may or may not be.
+        with suppress(TransportError):
+            self._device.trigger(index, [])
+
+    def unmask_intx(self) -> None:
+        """Let the INTx line fire again; it fires at once if the device still holds it."""
+        if self._enabled is not InterruptKind.INTX:
+            raise ValueError(f"INTx of {self.address} is not enabled")
+        self._device.unmask_intx()
+
+    def set_bus_master(self, on: bool) -> None:
+        """Allow or forbid the function to start DMA and to send message interrupts."""
+        with self._header.COMMAND.edit() as command:
+            command.BUS_MASTER = on
+
+    def reset(self) -> None:
+        """Reset the function; interrupts and bus mastering are off, its windows are in place.
+
+        `DeviceError` where neither the function nor its bus can be reset.
+        """
+        if not self._device.resets:
+            raise DeviceError(f"{self.address} can be reset by none of the ways Linux knows")
+        self.disable_interrupts()
+        self.set_bus_master(False)  # or the kernel would restore it after the reset
+        self._device.reset()
+        self._prepare()
+
+    def close(self) -> None:
+        """Stop DMA and interrupts, then let go of the device; harmless the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        self.set_bus_master(False)
+        self.disable_interrupts()
+        for window in self._bars.values():
+            if isinstance(window, MappedWindow):
+                window.close()
+        self._held.close()
