@@ -1,0 +1,227 @@
+"""A lab machine: one QEMU with a parked processor, and the PCI functions in it ready to be granted.
+
+    with Machine(["-device", "nvme,serial=A,drive=d0,addr=4", "-blockdev", …]) as machine:
+        grant, fds = machine.functions[0].grant()
+
+How it works is told in redbear_host/hw/qtest/README.md.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, Final, Self
+
+from redbear_host.bdf import Bdf
+from redbear_host.errors import Gone, TransportError
+from redbear_host.hw.pci.header import Command, Header
+from redbear_host.hw.ports import PciIds
+from redbear_host.hw.qtest.window import Window
+from redbear_host.hw.qtest.wire import Wire
+from redbear_host.lab.doorbell import BASE as DOORBELL_BASE
+from redbear_host.lab.doorbell import BASE_SIZE as DOORBELL_SIZE
+from redbear_host.lab.doorbell import REGISTER as DOORBELL_REGISTER
+from redbear_host.lab.doorbell import Doorbell
+from redbear_host.lab.firmware import LINES, firmware, unmask_message
+from redbear_host.lab.qemu import Qemu
+from redbear_host.lab.qmp import Qmp
+from redbear_host.lab.topology import ECAM, Found, Topology
+
+MEMORY: Final = 128 << 20  # bytes of RAM; it is sparse, unused DMA memory costs nothing
+MEMORY_MAX: Final = 2 << 30  # above it q35 splits its RAM in two, and IOVAs are offsets no longer
+ARENA_START: Final = 1 << 20  # a PC's memory has holes below this
+VECTORS: Final = 32  # for the messages of one function
+
+_DOORBELL: Final = DOORBELL_BASE + DOORBELL_REGISTER
+_COOKIE: Final = 0x1000  # in RAM below the arena; the firmware's stack is elsewhere
+_START_WITHIN_S: Final = 20.0
+_SEND_BUFFER: Final = 4 << 20  # asked of the kernel for QEMU's answers; it grants what it likes
+
+
+class LabFunction:
+    """One PCI function of a lab machine, as its owner holds it on behalf of a daemon."""
+
+    def __init__(self, machine: Machine, found: Found, members: dict[str, Any], fds: Sequence[int]):
+        """Made by `Machine`."""
+        self.machine: Final = machine
+        self.found: Final = found
+        self.ids: Final[PciIds] = found.ids
+        self.address: Final = str(Bdf(0, found.bus, found.device, found.function))
+        self._members: Final = members | {"address": self.address}
+        self._fds: Final = list(fds)
+
+    def grant(self) -> tuple[dict[str, Any], list[int]]:
+        """Return the grant and its descriptors; they stay the machine's, so send or copy them."""
+        return dict(self._members), list(self._fds)
+
+    def copy(self) -> tuple[dict[str, Any], list[int]]:
+        """Return the grant with copies of its descriptors, to be opened in this very process."""
+        return dict(self._members), [os.dup(fd) for fd in self._fds]
+
+    def quiesce(self) -> None:
+        """Stop the function's DMA and interrupts; only while no daemon uses the machine."""
+        self.machine.quiesce(self.found)
+
+    def release(self) -> None:
+        """End the machine: it is there for its functions."""
+        self.machine.close()
+
+
+class Machine:
+    """One QEMU.  `functions` are its PCI functions but for the chipset's, in bus order."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        memory: int = MEMORY,
+        vectors: int = VECTORS,
+        shares: int = 1,
+    ) -> None:
+        """Start QEMU with `arguments` on top of an empty q35, and enumerate its buses.
+
+        Device 3 of bus 0 is taken; give devices `addr=4` and up.  Each of the first `shares`
+        functions gets `vectors` (a power of two) message vectors of its own.  `TransportError`
+        carries QEMU's own words when it refuses to start.
+        """
+        if memory > MEMORY_MAX:
+            raise ValueError(f"a lab machine has at most {MEMORY_MAX:#x} bytes, not {memory:#x}")
+        lines_from = vectors * shares
+        with ExitStack() as stack:
+            self._arena: Final = _memfd("redbear-lab-ram", memory, stack)
+            self._memory: Final = memoryview(mmap.mmap(self._arena, memory))
+            self._doorbell: Final = Doorbell(lines_from + LINES)
+            stack.callback(self._doorbell.close)
+            self._socket, wire_end = _pair(stack)
+            monitor, monitor_end = _pair(stack)
+            wire_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            image = firmware(_DOORBELL, lines_from)
+            rom = _memfd("redbear-lab-rom", len(image), stack)
+            os.pwrite(rom, image, 0)
+            told = [
+                *_base(memory, self._arena, rom, wire_end.fileno(), monitor_end.fileno()),
+                *self._doorbell.arguments(),
+                *arguments,
+            ]
+            kept = (self._arena, rom, wire_end.fileno(), monitor_end.fileno())
+            self.qemu: Final = Qemu(told, (*kept, self._doorbell.theirs.fileno()))
+            stack.callback(self.qemu.end)
+            for theirs in (wire_end, monitor_end, self._doorbell.theirs):
+                theirs.close()  # or we would not notice when QEMU closes its own
+            try:
+                self.qmp: Final = Qmp(monitor, _START_WITHIN_S)
+                self._wire: Final = Wire(self._socket.fileno(), lambda: None)
+                stack.callback(self._wire.close)
+                topology = Topology(self._wire)
+                self._await_doorbell()
+            except (Gone, TransportError) as error:
+                raise self.qemu.failure("start") from error
+            self.functions: Final = [
+                self._function(found, vectors, index if index < shares else None)
+                for index, found in enumerate(topology.functions)
+            ]
+            self._undo: Final = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        """Use it as a context: it is closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def quiesce(self, found: Found) -> None:
+        """Stop DMA and interrupts of one function; only while no daemon uses the machine.
+
+        What its daemon left in the conversation is skipped; a machine that has ended is quiet.
+        """
+        with suppress(Gone):
+            self._wire.resynchronise(self._memory, _COOKIE)
+            config = Window(self._wire, ECAM + (found.bdf << 12), 4096)
+            Header(config).COMMAND.write(Command(INTERRUPT_DISABLE=True))
+            self._wire.flush()
+
+    def kill(self) -> None:
+        """Cut the power: QEMU ends at once, and every function with it."""
+        self.qemu.kill()
+
+    def close(self) -> None:
+        """End QEMU and give everything back; harmless the second time."""
+        self._undo.close()
+
+    def _await_doorbell(self) -> None:
+        # QEMU reads about the eventfds in its own time, in order: the last one's answer is enough.
+        last = len(self._doorbell.vectors) - 1
+        bell = Window(self._wire, DOORBELL_BASE, DOORBELL_SIZE)
+        deadline = time.monotonic() + _START_WITHIN_S
+        while time.monotonic() < deadline:
+            bell.write32(DOORBELL_REGISTER, last)
+            self._wire.flush()
+            if select.select([self._doorbell.vectors[last]], [], [], 0.01)[0]:
+                os.eventfd_read(self._doorbell.vectors[last])
+                return
+        raise TransportError("QEMU does not ring the doorbell")
+
+    def _function(self, found: Found, vectors: int, share: int | None) -> LabFunction:
+        fds = [self._socket.fileno(), self._arena, self.qemu.pidfd]
+        members: dict[str, Any] = {
+            "machine": "qtest",
+            "bdf": found.bdf,
+            "ecam": ECAM,
+            "bars": [[bar.number, bar.address, bar.size, bar.kind.value] for bar in found.bars],
+            "doorbell": _DOORBELL,
+            "iova": 0,
+            "arena_start": ARENA_START,
+            "arena_size": len(self._memory) - ARENA_START,
+            "cookie": _COOKIE,
+            "socket_fd": 0,
+            "arena_fd": 1,
+            "machine_fd": 2,
+            "vector_base": 0,
+            "vector_fds": [],
+            "intx_fd": None,
+            "intx_unmask": [0, 0],
+        }
+        if found.line is not None:
+            members["intx_fd"] = len(fds)
+            members["intx_unmask"] = list(unmask_message(found.line))
+            fds.append(self._doorbell.vectors[found.line - LINES])
+        if share is not None:
+            base = members["vector_base"] = share * vectors
+            members["vector_fds"] = list(range(len(fds), len(fds) + vectors))
+            fds += self._doorbell.vectors[base : base + vectors]
+        return LabFunction(self, found, members, fds)
+
+
+def _base(memory: int, arena: int, rom: int, wire: int, monitor: int) -> list[str]:
+    ram = f"memory-backend-file,id=ram,size={memory},mem-path=/proc/self/fd/{arena},share=on"
+    return [
+        *("-nodefaults", "-no-user-config", "-display", "none"),
+        *("-machine", "q35,memory-backend=ram", "-smp", "1", "-m", f"{memory}B"),
+        # The processor runs a few dozen instructions of ours, so one MiB of translations is ample.
+        *("-accel", "tcg,tb-size=1"),
+        *("-object", ram),
+        *("-bios", f"/proc/self/fd/{rom}"),
+        *("-chardev", f"socket,id=wire,fd={wire}"),
+        *("-object", "qtest,id=qtest,chardev=wire,log=none"),
+        *("-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control"),
+    ]
+
+
+def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair()
+    stack.enter_context(ours)
+    stack.enter_context(theirs)
+    return ours, theirs
+
+
+def _memfd(name: str, size: int, stack: ExitStack) -> int:
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    stack.callback(os.close, fd)
+    os.ftruncate(fd, size)
+    return fd
