@@ -101,6 +101,7 @@ class Running:
         if service.device is not None:
             grant, fds = service.device.grant()
             fds = list(fds)
+        granted = len(fds)
         entries = []
         for scheme in self.schemes:
             entries.append(
@@ -116,6 +117,7 @@ class Running:
             "life": self.life,
             "schemes": entries,
             "grant": grant,
+            "grant_fds": granted,
             "options": dict(service.options),
             "facts": dict(service.facts),
         }

@@ -15,11 +15,11 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any, Final, Self
 
 from redbear_host import log
 from redbear_host.errors import ProtocolError
-from redbear_host.hw import qtest, vfio
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.ports import PciFunction
 from redbear_host.scheme.loop import Loop
@@ -31,7 +31,10 @@ from schemefs.journal import Journal
 _MESSAGE_MAX: Final = 1 << 20
 _FDS_MAX: Final = 253  # SCM_MAX_FD
 
-_LANDINGS: Final = {"vfio": vfio.open_function, "qtest": qtest.open_function}
+_LANDINGS: Final = {
+    "vfio": "redbear_host.hw.vfio.function",
+    "qtest": "redbear_host.hw.qtest.function",
+}
 
 
 class Daemon(ExitStack):
@@ -72,7 +75,9 @@ class Daemon(ExitStack):
         grant = self._setup["grant"]
         if grant is None:
             raise ProtocolError(f"{self.name} was given no device")
-        function = _LANDINGS[grant["machine"]](grant, self._fds)
+        # Only the landing that is needed is loaded: a restart is waited for by clients.
+        landing = import_module(_LANDINGS[grant["machine"]])
+        function: PciFunction = landing.open_function(grant, self._fds[: self._setup["grant_fds"]])
         self.callback(function.close)
         return function
 

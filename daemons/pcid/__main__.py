@@ -1,0 +1,19 @@
+"""pcid's start: the functions it is told of and those it finds, as the scheme `pci`."""
+
+from __future__ import annotations
+
+from daemons.pcid.scheme import build
+from redbear_host.daemon import Daemon
+
+
+def main() -> None:
+    """Serve until the shim says stop."""
+    with Daemon.receive() as daemon:
+        scheme = build(daemon.facts)
+        daemon.callback(scheme.close)
+        daemon.serve(daemon.scheme_names[0], scheme)
+        daemon.run()
+
+
+if __name__ == "__main__":
+    main()
