@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -129,10 +129,18 @@ def _word(image: bytes, offset: int) -> int:
     return int.from_bytes(image[offset : offset + 2], "little")
 
 
-def of_machine(drivers: Mapping[str, str], sys: Path = SYS) -> list[Hosted]:
-    """Open the machine's functions; `drivers` names the daemon of each address we drive."""
+def of_machine(
+    drivers: Mapping[str, str], hidden: Collection[Bdf] = (), sys: Path = SYS
+) -> list[Hosted]:
+    """Open the machine's functions; `drivers` names the daemon of each address we drive.
+
+    Those at the addresses `hidden` are left out.
+    """
     functions = []
     for found in host_functions(sys):
+        if found.address in hidden:
+            _LOG.info("a function of the lab hides the machine's at %s", found.address)
+            continue
         try:
             functions.append(Hosted(found, drivers.get(str(found.address), "")))
         except FileNotFoundError:

@@ -82,9 +82,7 @@ class PciScheme(Scheme):
         if len(self._titles) < len(functions):
             addresses = [str(function.address) for function in functions]
             twice = next(one for one in addresses if addresses.count(one) > 1)
-            raise ConfigError(
-                f"there are two PCI functions at {twice}: the machine's and the lab's?"
-            )
+            raise ConfigError(f"there are two PCI functions at {twice}")
         root: dict[str, _Node] = {
             address.pcid_name: _function(function, title)
             for address, (function, title) in sorted(self._titles.items())
@@ -273,8 +271,12 @@ def build(facts: Mapping[str, Any], sys: Path = SYS, root: Path = Path("/")) -> 
     `facts["host"]` says whether to show the machine's functions, `facts["drivers"]` which daemon
     drives which of them (`{"0000:04:00.0": "nvmed"}`), and `facts["lab"]` describes the lab's as
     `functions.of_lab` takes them.  All three may be left out.
+
+    The lab's buses are not the machine's, and both may have a function at one address: the lab's
+    is shown then, as it is the one that was asked for.
     """
     functions: list[Function] = list(of_lab(facts.get("lab", ())))
     if facts.get("host", True):
-        functions += of_machine(facts.get("drivers", {}), sys)
+        taken = {function.address for function in functions}
+        functions += of_machine(facts.get("drivers", {}), taken, sys)
     return PciScheme(functions, PciNames.of_machine(root))

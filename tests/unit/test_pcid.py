@@ -83,7 +83,7 @@ def names(scheme: PciScheme, path: str) -> list[str]:
 def scheme(sysfs):
     sysfs.add("0000:05:00.0", "nvme", config=nvme_config(256))
     lab = of_lab([{"address": "00:04.0", "config": nvme_config().hex(), "driver": "nvmed"}])
-    made = PciScheme([*of_machine({}, sysfs.root), *lab], NAMES)
+    made = PciScheme([*of_machine({}, sys=sysfs.root), *lab], NAMES)
     yield made
     made.close()
 
@@ -114,7 +114,7 @@ def test_the_machines_functions_are_read_live(scheme, sysfs) -> None:
 
 def test_a_function_we_drive_names_our_daemon(sysfs) -> None:
     sysfs.add("0000:05:00.0", "vfio-pci")
-    (function,) = of_machine({"0000:05:00.0": "nvmed"}, sysfs.root)
+    (function,) = of_machine({"0000:05:00.0": "nvmed"}, sys=sysfs.root)
     assert function.driver() == "nvmed"
     function.close()
 
@@ -239,6 +239,15 @@ def test_a_function_that_left_answers_enodev_and_is_not_in_the_dump() -> None:
     assert caught.value.errno == e.ENODEV
     assert content(scheme, "lspci").startswith(b"0000:00:04.0 ")
     assert b"0000:09:00.0" not in content(scheme, "lspci")
+
+
+def test_a_function_of_the_lab_hides_the_machines_at_its_address(sysfs, tmp_path: Path) -> None:
+    sysfs.add("0000:05:00.0", "nvme", config=bytes(256))
+    lab = [{"address": "05:00.0", "config": nvme_config().hex(), "driver": "nvmed"}]
+    scheme = build({"lab": lab}, sysfs.root, tmp_path)
+    assert names(scheme, "") == [HOST, "lspci"]
+    assert content(scheme, f"{HOST}/driver") == b"nvmed\n"
+    scheme.close()
 
 
 def test_two_functions_at_one_address_are_refused() -> None:
