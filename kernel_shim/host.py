@@ -1,0 +1,92 @@
+"""The machine as the shim sees it: sysfs, procfs, device nodes, modules, the network.
+
+Everything that looks at Linux or changes a binding goes through one `Host`, whose roots may be a
+made-up tree.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from redbear_host.bdf import Bdf
+from redbear_host.errors import ConfigError
+from redbear_host.hostpci import HostFunction, host_function
+
+_MODPROBE_S: Final = 30.0
+
+
+class Uses(NamedTuple):
+    """What the kernel's network stack has on one interface, in words `ip` understands."""
+
+    addresses: tuple[str, ...]  # as in `192.0.2.1/24`
+    routes: tuple[str, ...]  # as in `default`, `192.0.2.0/24`
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the three trees are mounted."""
+
+    sys: Path = Path("/sys")
+    proc: Path = Path("/proc")
+    dev: Path = Path("/dev")
+
+    def function(self, address: Bdf) -> HostFunction:
+        """Look at a PCI function; `ConfigError` if there is none."""
+        found = host_function(address, self.sys)
+        if found is None:
+            raise ConfigError(
+                f"there is no PCI function {address}", "see which there are: redbear-host devices"
+            )
+        return found
+
+    def folder(self, address: Bdf) -> Path:
+        """Return where sysfs keeps a function."""
+        return self.sys / "bus/pci/devices" / str(address)
+
+    def read(self, path: Path) -> str:
+        """Return what a file says, stripped; "" if there is no such file."""
+        try:
+            return path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names in a folder, sorted; none if there is no such folder."""
+        try:
+            return sorted(entry.name for entry in folder.iterdir())
+        except OSError:
+            return []
+
+    def write(self, path: Path, text: str) -> None:
+        """Tell the kernel something; may block for as long as a driver pleases."""
+        with path.open("w", encoding="ascii") as file:
+            file.write(text)
+
+    def open_exclusively(self, path: Path) -> int:
+        """Open a block device as its only user; `OSError` with EBUSY if it has one."""
+        return os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+
+    def modprobe(self, module: str) -> str:
+        """Load a module; return why that failed, or ""."""
+        try:
+            done = subprocess.run(
+                ["modprobe", module], capture_output=True, text=True, timeout=_MODPROBE_S
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        return done.stderr.strip() or "modprobe failed" if done.returncode else ""
+
+    def network_uses(self) -> dict[str, Uses]:
+        """Return what is configured on each interface, whatever of it the user may have typed.
+
+        What the kernel does by itself on an interface that is up (the link-local address and its
+        routes, multicast) is left out.
+        """
+        # Here and not above: the import takes most of a second.
+        from kernel_shim.network import uses
+
+        return uses()
