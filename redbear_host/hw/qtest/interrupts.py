@@ -40,6 +40,7 @@ class InterruptSwitch:
     ) -> None:
         self._grant: Final = grant
         self._system: Final = system  # all of the machine's memory addresses
+        self._enabled: InterruptKind | None = None
         self._header: Final = Header(config)
         self._msi: Msi32 | Msi64 | None = None
         self._msix: Msix | None = None
@@ -73,6 +74,7 @@ class InterruptSwitch:
             fds = [self._grant.intx_fd] if self._grant.intx_fd is not None else []
         for fd in fds:
             _drain(fd)
+        self._enabled = kind
         if kind is InterruptKind.INTX:
             self.unmask_intx()
             with self._header.COMMAND.edit() as command:
@@ -85,6 +87,7 @@ class InterruptSwitch:
 
     def disable(self) -> None:
         """Let the function interrupt in no way at all."""
+        self._enabled = None
         with self._header.COMMAND.edit() as command:
             command.INTERRUPT_DISABLE = True
         if self._msi is not None:
@@ -95,7 +98,12 @@ class InterruptSwitch:
                 msix.MSIX_ENABLE = msix.FUNCTION_MASK = False
 
     def unmask_intx(self) -> None:
-        """Let the line through again; the machine's firmware does it, one message tells it to."""
+        """Let the line through again; the machine's firmware does it, one message tells it to.
+
+        `ValueError` unless INTx is enabled.
+        """
+        if self._enabled is not InterruptKind.INTX:
+            raise ValueError(f"INTx of {self._grant.address} is not enabled")
         self._system.write32(*self._grant.intx_unmask)
 
     def _enable_msi(self, count: int) -> None:

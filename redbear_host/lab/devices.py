@@ -1,0 +1,248 @@
+"""The lab's devices: names a user can type, and what QEMU is told for each.
+
+    device = parse("nvme:file=disk.img,serial=RB01,size=64M")
+    with Machine(device.arguments(Path("/run/redbear-host"), slot=4)) as machine: …
+
+A comma inside a value is written twice, as QEMU does it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from redbear_host.errors import ConfigError, TransportError
+from redbear_host.quantity import Size
+
+SLOTS: Final = range(4, 25)  # places on bus 0 that are ours to use
+
+_SIZE: Final = Size(64 << 20)
+_BLOCKS: Final = {"512": 512, "4096": 4096}
+_NAMESPACES_MAX: Final = 16
+_VECTORS_MAX: Final = 32  # what a machine has for one function
+_SERIAL: Final = re.compile(r"[!-~]{1,20}", re.ASCII)  # what Identify and IDENTIFY have room for
+_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One name a lab device can have."""
+
+    name: str
+    what: str
+    keys: Mapping[str, str]  # key → what it means
+    build: Callable[[LabDevice, Path, int], list[str]]
+
+
+@dataclass(frozen=True)
+class LabDevice:
+    """A lab device as asked for: its kind, and the keys that were given."""
+
+    kind: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the names; `ConfigError` says which there are."""
+        if self.kind not in KINDS:
+            raise ConfigError(
+                f"the lab has no device {self.kind!r}", f"choose from {', '.join(KINDS)}"
+            )
+        keys = KINDS[self.kind].keys
+        for key in self.options:
+            if key not in keys:
+                raise ConfigError(
+                    f"lab device {self.kind} has no key {key!r}",
+                    f"it knows {', '.join(keys)}" if keys else "it has no keys at all",
+                )
+
+    def arguments(self, folder: Path, slot: int = SLOTS[0]) -> list[str]:
+        """Return what QEMU is told so that the device is device `slot` of bus 0.
+
+        An image that was not named, or does not exist, is made now: empty and sparse, in `folder`
+        unless it was named.  `ConfigError` for a value that makes no sense.
+        """
+        if slot not in SLOTS:
+            raise ConfigError(
+                f"the lab has no place {slot} for a device",
+                f"it has {len(SLOTS)} places: ask for fewer devices",
+            )
+        return KINDS[self.kind].build(self, folder, slot)
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        """Return a key's value as a number between two bounds, both included."""
+        text = self.options.get(key)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+            raise self._wrong(key, f"write a number from {low} to {high}")
+        return int(text)
+
+    def serial(self, slot: int) -> str:
+        """Return the serial number that was given, or one made of the place."""
+        serial = self.options.get("serial", f"RB{slot:02}")
+        if not _SERIAL.fullmatch(serial):
+            raise self._wrong("serial", "write up to 20 printable characters without spaces")
+        return serial
+
+    def image(self, folder: Path, slot: int, number: int = 1) -> Path:
+        """Return the path of image `number`, which is made if there is none."""
+        try:
+            size = Size.parse(self.options["size"]) if "size" in self.options else _SIZE
+        except ValueError as error:
+            raise self._wrong("size", "write for example 64M or 1G") from error
+        if size < 1 << 20:
+            raise self._wrong("size", "a disk has at least 1M")
+        path = folder / f"{self.kind}-{slot}.img"
+        if "file" in self.options:
+            path = Path(self.options["file"])
+        if number > 1:
+            path = path.with_name(f"{path.name}.{number}")
+        try:
+            if path.is_dir():
+                raise self._wrong("file", "name a file, which is made if it does not exist")
+            if not path.exists():
+                with path.open("xb") as file:
+                    file.truncate(size)
+        except OSError as error:
+            raise TransportError(
+                f"the image {path} cannot be made: {error.strerror}",
+                "name a file in a folder that exists and can be written to",
+            ) from error
+        return path
+
+    def _wrong(self, key: str, hint: str) -> ConfigError:
+        shown = self.options.get(key, "")
+        return ConfigError(f"lab device {self.kind}: {key}={shown} cannot be", hint)
+
+    def mac(self, slot: int) -> str:
+        """Return the hardware address that was given, or one made of the place."""
+        mac = self.options.get("mac", f"52:54:00:52:42:{slot:02x}")
+        if not _MAC.fullmatch(mac):
+            raise self._wrong("mac", "write for example 52:54:00:12:34:56")
+        return mac
+
+    def block(self) -> int:
+        """Return the bytes of a logical block."""
+        text = self.options.get("block", "512")
+        if text not in _BLOCKS:
+            raise self._wrong("block", "write 512 or 4096")
+        return _BLOCKS[text]
+
+
+def parse(text: str) -> LabDevice:
+    """Read `NAME` or `NAME:key=value,key=value`; `ConfigError` names what is wrong with it."""
+    kind, colon, rest = text.partition(":")
+    options: dict[str, str] = {}
+    # A comma that is written twice belongs to the value; \0 can occur in no argument.
+    for item in rest.replace(",,", "\0").split(",") if colon else ():
+        key, equals, value = item.replace("\0", ",").partition("=")
+        if not equals:
+            raise ConfigError(
+                f"lab device {text!r}: {item!r} is not key=value",
+                "write for example nvme:size=64M,serial=RB01",
+            )
+        if key in options:
+            raise ConfigError(f"lab device {text!r} gives {key!r} twice", "give it once")
+        options[key] = value
+    return LabDevice(kind, options)
+
+
+def quote(value: str | Path) -> str:
+    """Write a value into one of QEMU's comma lists."""
+    return str(value).replace(",", ",,")
+
+
+def _disk(node: str, path: Path) -> list[str]:
+    file = {"driver": "file", "filename": str(path), "discard": "unmap"}
+    layer = {"driver": "raw", "node-name": node, "file": file, "discard": "unmap"}
+    return ["-blockdev", json.dumps(layer)]
+
+
+def _nvme(device: LabDevice, folder: Path, slot: int) -> list[str]:
+    vectors = device.number("vectors", 9, 1, _VECTORS_MAX)
+    mdts = device.number("mdts", 7, 0, 12)
+    name, block = f"nvme{slot}", device.block()
+    told = [
+        "-device",
+        f"nvme,id={name},addr={slot:#x},serial={quote(device.serial(slot))},mdts={mdts},"
+        f"msix_qsize={vectors},max_ioqpairs={max(vectors - 1, 1)}",
+    ]
+    for number in range(1, device.number("namespaces", 1, 1, _NAMESPACES_MAX) + 1):
+        node = f"{name}n{number}"
+        told += _disk(node, device.image(folder, slot, number))
+        told += [
+            "-device",
+            f"nvme-ns,bus={name},drive={node},nsid={number},"
+            f"logical_block_size={block},physical_block_size={block}",
+        ]
+    return told
+
+
+def _ahci(device: LabDevice, folder: Path, slot: int) -> list[str]:
+    name = f"ahci{slot}"
+    return [
+        *_disk(f"{name}d", device.image(folder, slot)),
+        *("-device", f"ich9-ahci,id={name},addr={slot:#x}"),
+        *("-device", f"ide-hd,bus={name}.0,drive={name}d,serial={quote(device.serial(slot))}"),
+    ]
+
+
+def _e1000(device: LabDevice, _folder: Path, slot: int) -> list[str]:
+    name = f"e1000{slot}"
+    return [
+        *("-netdev", f"user,id={name}"),
+        *("-device", f"e1000,netdev={name},addr={slot:#x},mac={device.mac(slot)},romfile="),
+    ]
+
+
+def _hda(device: LabDevice, _folder: Path, slot: int) -> list[str]:
+    name, wav = f"hda{slot}", device.options.get("wav")
+    sound = f"none,id={name}a" if wav is None else f"wav,id={name}a,path={quote(wav)}"
+    return [
+        *("-audiodev", sound),
+        *("-device", f"intel-hda,id={name},addr={slot:#x}"),
+        *("-device", f"hda-output,bus={name}.0,cad=0,audiodev={name}a"),
+    ]
+
+
+def _vga(_device: LabDevice, _folder: Path, slot: int) -> list[str]:
+    return ["-device", f"VGA,addr={slot:#x},romfile="]
+
+
+_FILE: Final = "the image behind it, made if it does not exist; none: one that is thrown away"
+_DISK_KEYS: Final = {
+    "file": _FILE,
+    "size": f"bytes of an image that is made, as in 64M (default {_SIZE >> 20}M)",
+    "serial": "its serial number",
+}
+
+KINDS: Final[dict[str, Kind]] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "nvme",
+            "an NVMe controller",
+            {
+                **_DISK_KEYS,
+                "namespaces": "how many; those after the first are in FILE.2, FILE.3 and so on",
+                "block": "bytes of a logical block, 512 or 4096",
+                "mdts": "largest transfer, log2 of 4 KiB pages; 0 for no limit",
+                "vectors": f"MSI-X vectors, 1 to {_VECTORS_MAX}",
+            },
+            _nvme,
+        ),
+        Kind("ahci", "an AHCI controller with one SATA disk", _DISK_KEYS, _ahci),
+        Kind(
+            "e1000",
+            "an Intel 82540EM network card on QEMU's user network",
+            {"mac": "its hardware address"},
+            _e1000,
+        ),
+        Kind("hda", "Intel High Definition Audio", {"wav": "the file it plays into"}, _hda),
+        Kind("vga", "a VGA with Bochs display registers", {}, _vga),
+    )
+}
