@@ -61,6 +61,7 @@ def main() -> int:
     failed = undo(state)
     for sentence in failed:
         print(sentence, file=sys.stderr)  # noqa: T201  (its log file is all that is left)
+    run_dir.empty_scratch()
     if not failed:
         run_dir.clear()
     return 1 if failed else 0

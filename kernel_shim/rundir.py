@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path: Final = path
         self.logs: Final = path / "log"
+        self.scratch: Final = path / "scratch"  # what is thrown away with the instance
         self._state: Final = path / "state.json"
         self._lock_fd = -1
 
@@ -94,6 +96,10 @@ class RunDir:
         fresh = self._state.with_suffix(".new")
         fresh.write_text(json.dumps(state, indent=1))
         fresh.replace(self._state)
+
+    def empty_scratch(self) -> None:
+        """Throw away what goes with the instance."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def clear(self) -> None:
         """Nothing is left to undo."""

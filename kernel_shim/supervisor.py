@@ -64,6 +64,7 @@ class Supervisor:
         self._check_mount_point()
         self._save()
         self._undo.callback(self._run_dir.clear)
+        self._undo.callback(self._run_dir.empty_scratch)
         self._undo.callback(start_guardian(self._run_dir.path))
         try:
             if not self.mount.exists():
@@ -93,7 +94,13 @@ class Supervisor:
         self._stopping = True
         self._undo.close()
 
-    def hold_device(self, device: Device, bound: dict[str, Any] | None = None) -> None:
+    def scratch(self, name: str) -> Path:
+        """Make a folder that goes with the instance."""
+        folder = self._run_dir.scratch / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def hold_device(self, device: Device) -> None:
         """Keep a claimed device until `close`, which gives it back."""
         self._undo.callback(device.release)
 

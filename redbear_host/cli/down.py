@@ -77,6 +77,7 @@ def _clean_up(run_dir: Any, state: dict[str, Any]) -> None:
 
     with progress.step("clean up after an instance that vanished"):
         failed = undo(state)
+        run_dir.empty_scratch()
     if failed:
         raise TransportError(
             "not everything could be undone: " + "; ".join(failed),

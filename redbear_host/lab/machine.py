@@ -51,7 +51,7 @@ class LabFunction:
         self.machine: Final = machine
         self.found: Final = found
         self.ids: Final[PciIds] = found.ids
-        self.address: Final = str(Bdf(0, found.bus, found.device, found.function))
+        self.address: Final = str(Bdf(machine.segment, found.bus, found.device, found.function))
         self._members: Final = members | {"address": self.address}
         self._fds: Final = list(fds)
 
@@ -62,6 +62,10 @@ class LabFunction:
     def copy(self) -> tuple[dict[str, Any], list[int]]:
         """Return the grant with copies of its descriptors, to be opened in this very process."""
         return dict(self._members), [os.dup(fd) for fd in self._fds]
+
+    def config_image(self) -> bytes:
+        """Read configuration space whole, 4096 bytes; only while no daemon uses the machine."""
+        return self.machine.config_image(self.found)
 
     def quiesce(self) -> None:
         """Stop the function's DMA and interrupts; only while no daemon uses the machine."""
@@ -82,13 +86,16 @@ class Machine:
         memory: int = MEMORY,
         vectors: int = VECTORS,
         shares: int = 1,
+        segment: int = 0,
     ) -> None:
         """Start QEMU with `arguments` on top of an empty q35, and enumerate its buses.
 
         Device 3 of bus 0 is taken; give devices `addr=4` and up.  Each of the first `shares`
-        functions gets `vectors` (a power of two) message vectors of its own.  `TransportError`
-        carries QEMU's own words when it refuses to start.
+        functions gets `vectors` (a power of two) message vectors of its own.  `segment` is the PCI
+        segment that the functions' addresses show, so that those of two machines differ.
+        `TransportError` carries QEMU's own words when it refuses to start.
         """
+        self.segment: Final = segment
         if memory > MEMORY_MAX:
             raise ValueError(f"a lab machine has at most {MEMORY_MAX:#x} bytes, not {memory:#x}")
         lines_from = vectors * shares
@@ -145,6 +152,11 @@ class Machine:
             config = Window(self._wire, ECAM + (found.bdf << 12), 4096)
             Header(config).COMMAND.write(Command(INTERRUPT_DISABLE=True))
             self._wire.flush()
+
+    def config_image(self, found: Found) -> bytes:
+        """Read a function's configuration space; only while no daemon uses the machine."""
+        config = Window(self._wire, ECAM + (found.bdf << 12), 4096)
+        return b"".join(config.read32(at).to_bytes(4, "little") for at in range(0, 4096, 4))
 
     def kill(self) -> None:
         """Cut the power: QEMU ends at once, and every function with it."""

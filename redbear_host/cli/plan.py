@@ -1,0 +1,179 @@
+"""What `up` is going to do with each device: decided before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from redbear_host.bdf import Bdf
+from redbear_host.cli import progress
+from redbear_host.config import Config, Device
+from redbear_host.errors import ConfigError
+from redbear_host.hostpci import HostFunction, host_functions
+from redbear_host.lab.devices import LabDevice
+from redbear_host.lab.machine import Machine
+from redbear_host.manifest import Manifest, installed, matching, named
+
+if TYPE_CHECKING:
+    import kernel_shim.device
+    from kernel_shim.supervisor import Supervisor
+
+LAB_SEGMENT: Final = 0x1AB0  # "lab0": no machine has that many PCI segments, so no name clashes
+
+
+class Planned(Protocol):
+    """One device, and the daemon for it."""
+
+    def describe(self) -> list[str]:
+        """Return the lines that `up --plan` prints."""
+        ...
+
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
+        """Take the device; return what only we can tell pcid about it."""
+        ...
+
+    def start(self, supervisor: Supervisor, wanted: Config) -> None:
+        """Start its daemon."""
+        ...
+
+
+def plan(wanted: Config) -> list[Planned]:
+    """Match devices with daemons; `ConfigError` when one cannot be served."""
+    manifests = installed()
+    planned: list[Planned] = []
+    if wanted.devices:
+        functions = {function.address: function for function in host_functions()}
+        planned += [_planned(device, functions, manifests) for device in wanted.devices]
+    for number, lab in enumerate(wanted.labs):
+        planned.append(PlannedLab(lab, LAB_SEGMENT + number, manifests))
+    return planned
+
+
+def _planned(
+    device: Device, functions: Mapping[Bdf, HostFunction], manifests: Sequence[Manifest]
+) -> PlannedFunction:
+    function = functions.get(device.address)
+    if function is None:
+        raise ConfigError(
+            f"there is no PCI function at {device.address}",
+            "list those of this machine with: redbear-host devices",
+        )
+    if device.driver:
+        return PlannedFunction(device, function, named(device.driver, manifests))
+    manifest = matching(function.ids, manifests)
+    if manifest is None:
+        raise ConfigError(
+            f"no daemon drives {device.address} ({_ids(function.ids)})", _drivable(manifests)
+        )
+    return PlannedFunction(device, function, manifest)
+
+
+def _ids(ids: Any) -> str:
+    return f"{ids.vendor:04x}:{ids.device:04x}, class {ids.class_code:06x}"
+
+
+def _drivable(manifests: Sequence[Manifest]) -> str:
+    return f"there are: {', '.join(f'{m.name} ({m.summary})' for m in manifests if m.match)}"
+
+
+def _start(
+    supervisor: Supervisor,
+    wanted: Config,
+    manifest: Manifest,
+    address: Bdf,
+    device: kernel_shim.device.Device,
+) -> None:
+    from kernel_shim.service import Service
+
+    name = f"{manifest.name}.{address.scheme_name}"
+    with progress.step(f"start {name}"):
+        supervisor.start(
+            Service(
+                name=name,
+                module=manifest.module,
+                schemes=manifest.scheme_names(address),
+                device=device,
+                options=wanted.options(manifest),
+                early_deaths=manifest.restart.at_most,
+                within=float(manifest.restart.within),
+            )
+        )
+
+
+class PlannedFunction:
+    """A PCI function of this machine, by VFIO."""
+
+    def __init__(self, device: Device, function: HostFunction, manifest: Manifest) -> None:
+        self._address: Final = device.address
+        self._function: Final = function
+        self._manifest: Final = manifest
+        self._taken: kernel_shim.device.Device | None = None
+
+    def describe(self) -> list[str]:
+        """Return the lines that `up --plan` prints."""
+        from kernel_shim.claims import check
+
+        lines = [f"take {self._address} from {self._function.driver or 'nobody'}, bind vfio-pci"]
+        lines += [
+            f"    REFUSED [{r.rule}]: {r.evidence}; {r.hint}" for r in check(str(self._address))
+        ]
+        names = ", ".join(self._manifest.scheme_names(self._address))
+        return [*lines, f"    start {self._manifest.name} to serve {names}"]
+
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
+        """Check that nobody uses it, bind it to vfio-pci, claim it."""
+        from kernel_shim.take import take
+
+        address = str(self._address)
+        with progress.step(f"take {address}"):
+            self._taken = take(address, lambda record: supervisor.note_binding(address, record))
+            supervisor.hold_device(self._taken)
+        return None
+
+    def start(self, supervisor: Supervisor, wanted: Config) -> None:
+        """Start its daemon."""
+        if self._taken is not None:
+            _start(supervisor, wanted, self._manifest, self._address, self._taken)
+
+
+class PlannedLab:
+    """A device model of QEMU, in a machine of its own."""
+
+    def __init__(self, device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> None:
+        self._device: Final = device
+        self._segment: Final = segment
+        self._manifests: Final = manifests
+        self._manifest: Manifest | None = None
+        self._machine: Machine | None = None
+
+    def describe(self) -> list[str]:
+        """Return the lines that `up --plan` prints."""
+        keys = ",".join(f"{key}={value}" for key, value in self._device.options.items())
+        return [f"start QEMU with {self._device.kind}{':' + keys if keys else ''}"]
+
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
+        """Start its QEMU and find the daemon for what is in it."""
+        with progress.step(f"start QEMU's {self._device.kind}"):
+            folder = supervisor.scratch(f"lab-{self._segment:04x}")
+            self._machine = Machine(self._device.arguments(folder), segment=self._segment)
+            function = self._machine.functions[0]
+            supervisor.hold_device(function)
+            supervisor.note_process(f"QEMU of {function.address}", self._machine.qemu.pid)
+        self._manifest = matching(function.ids, self._manifests)
+        if self._manifest is None:
+            raise ConfigError(
+                f"no daemon drives the lab's {self._device.kind} ({_ids(function.ids)}) yet",
+                _drivable(self._manifests),
+            )
+        return {
+            "address": function.address,
+            "config": function.config_image().hex(),
+            "driver": self._manifest.name,
+        }
+
+    def start(self, supervisor: Supervisor, wanted: Config) -> None:
+        """Start its daemon."""
+        if self._machine is not None and self._manifest is not None:
+            function = self._machine.functions[0]
+            address = Bdf.parse(function.address)
+            _start(supervisor, wanted, self._manifest, address, function)

@@ -1,0 +1,149 @@
+"""`redbear-host up`: take devices, start their daemons, mount /scheme, and stay."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from redbear_host import config, log
+from redbear_host.bdf import Bdf
+from redbear_host.cli import progress
+from redbear_host.cli.detach import Detached
+from redbear_host.cli.plan import Planned, plan
+from redbear_host.cli.tree import tree
+from redbear_host.errors import ConfigError, RedbearError
+from redbear_host.manifest import installed, named
+
+HELP: Final = "take devices, start their daemons and mount what they serve below /scheme"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--config", type=Path, metavar="FILE", help="read this configuration (TOML)")
+    add(
+        "--device",
+        action="append",
+        default=[],
+        dest="devices",
+        metavar="BDF",
+        help="take this PCI function of the machine, such as 0000:04:00.0; may be repeated",
+    )
+    add(
+        "--lab",
+        action="append",
+        default=[],
+        dest="labs",
+        metavar="NAME[:key=value,…]",
+        help="add a device model of QEMU, such as nvme:file=disk.img,serial=RB01; may be repeated",
+    )
+    add("--mount", type=Path, metavar="DIR", help="mount below DIR instead of /scheme")
+    add("--run-dir", type=Path, metavar="DIR", help="keep lock, state and logs in DIR")
+    add("--plan", action="store_true", help="say what would be done, and do nothing")
+    add("--detach", action="store_true", help="return once everything is up")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Bring it up and stay until Ctrl-C or `down`; with --detach return once it is up."""
+    wanted = _config(args)
+    planned = plan(wanted)
+    if args.plan:
+        for line in _describe(wanted, planned):
+            print(line)
+        return 0
+    if not args.detach:
+        return _serve(wanted, planned, None)
+    detached = Detached()
+    if detached.parent:
+        return detached.outcome()
+    return detached.run(lambda: _serve(wanted, planned, detached))
+
+
+def _config(args: argparse.Namespace) -> config.Config:
+    base = config.Config()
+    if args.config is not None:
+        base = config.load(args.config, installed())
+    return config.merge(
+        base,
+        mount=args.mount,
+        run_dir=args.run_dir,
+        devices=[Bdf.parse(text) for text in args.devices],
+        labs=[config.parse_lab(text, Path.cwd()) for text in args.labs],
+    )
+
+
+def _describe(wanted: config.Config, planned: Sequence[Planned]) -> list[str]:
+    lines = [f"mount schemes below {wanted.general.mount}"]
+    for one in planned:
+        lines += one.describe()
+    return lines
+
+
+def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached | None) -> int:
+    """Do it, from the preflight to the end."""
+    from kernel_shim.rundir import RunDir
+    from kernel_shim.supervisor import Supervisor
+
+    if os.geteuid() != 0:
+        raise ConfigError("redbear-host up needs root, for mount(2) and VFIO", "run it with sudo")
+    if not planned:
+        raise ConfigError(
+            "there is nothing to bring up",
+            "name a device (--device BDF, see `redbear-host devices`) or a lab (--lab nvme)",
+        )
+    run_dir = RunDir(wanted.general.run_dir)
+    supervisor = Supervisor(run_dir, wanted.general.mount)
+    with ExitStack() as stack:
+        stack.callback(_close, supervisor)
+        with progress.step(f"mount {wanted.general.mount}"):
+            supervisor.open()
+        told = [one.take(supervisor) for one in planned]
+        functions = [facts for facts in told if facts is not None]
+        _start_pcid(supervisor, wanted, functions)
+        for one in planned:
+            one.start(supervisor, wanted)
+        for line in tree(wanted.general.mount):
+            print(line)
+        sys.stdout.flush()
+        if detached is not None:
+            detached.up(run_dir.log_path("supervisor"))
+            log.setup("supervisor")
+        else:
+            print("press Ctrl-C to take it down")
+        supervisor.run()
+    return 0
+
+
+def _start_pcid(
+    supervisor: Any, wanted: config.Config, functions: Sequence[Mapping[str, Any]]
+) -> None:
+    from kernel_shim.service import Service
+
+    manifest = named("pcid", installed())
+    with progress.step("start pcid"):
+        supervisor.start(
+            Service(
+                name="pcid",
+                module=manifest.module,
+                schemes=manifest.scheme_names(None),
+                options=wanted.options(manifest),
+                facts={"lab": functions},
+                early_deaths=manifest.restart.at_most,
+                within=float(manifest.restart.within),
+            )
+        )
+
+
+def _close(supervisor: Any) -> None:
+    with progress.step("take everything down"):
+        try:
+            supervisor.close()
+        except RedbearError as err:
+            logging.getLogger(__name__).error("%s", err)
+            raise
