@@ -24,7 +24,7 @@ option by its name.  `[[lab]]` devices add up.  A file that is included twice co
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,12 +32,12 @@ from typing import Annotated, Any, Final
 from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
 from redbear_host.manifest import Manifest, Option, named
-from redbear_host.quantity import Size
 from redbear_host.toml_place import line_of
-from redbear_host.toml_table import build, convert, did_you_mean, settings, values
+from redbear_host.toml_table import build, convert, did_you_mean, values
 
 MOUNT: Final = Path("/scheme")
 RUN_DIR: Final = Path("/run/redbear-host")
+PATHS: Final = ("file", "wav")  # keys of lab devices that name a file, relative to the one read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,20 @@ class Device:
     writable: Annotated[bool, "Let clients write to it."] = True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Lab:
-    """`[[lab]]`: a device model of QEMU to drive."""
+    """`[[lab]]`: a device model of QEMU to drive.
 
-    name: Annotated[str, "Which model: nvme and so on; `redbear-host devices --lab` lists them."]
-    file: Annotated[
-        Path | None, "The image behind a disk; none: a new one that is thrown away."
-    ] = None
-    serial: Annotated[str, "The serial number the device shows; empty: one is made up."] = ""
-    size: Annotated[Size | None, "The size of the image, made if it does not exist."] = None
+    `name` says which; the other keys are the device's own (`redbear-host devices --lab` lists
+    them), here as the texts that follow `--lab NAME:` on the command line.
+    """
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+CheckLab = Callable[[str, Mapping[str, str]], object]
+"""Raises `ConfigError` for a lab device that cannot be: `redbear_host.lab.devices.LabDevice`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +91,17 @@ class Config:
         return defaults | dict(self.daemons.get(manifest.name, {}))
 
 
-def load(path: Path, manifests: Iterable[Manifest]) -> Config:
-    """Read a configuration file; `manifests` say which daemons and options there are."""
-    reader = _Reader(tuple(manifests))
+def load(path: Path, manifests: Iterable[Manifest], check_lab: CheckLab) -> Config:
+    """Read a configuration file.
+
+    `manifests` say which daemons and options there are, `check_lab` knows the lab's devices.
+    """
+    reader = _Reader(tuple(manifests), check_lab)
     reader.read(path.absolute(), ())
     return Config(
         general=General(**reader.general),
         devices=tuple(build(Device, found, where) for found, where in reader.devices.values()),
-        labs=tuple(build(Lab, found, where) for found, where in reader.labs),
+        labs=tuple(reader.labs),
         daemons=reader.daemons,
     )
 
@@ -127,36 +134,16 @@ def merge(
     )
 
 
-def parse_lab(text: str, base: Path) -> Lab:
-    """Read `--lab`'s argument, `NAME[:key=value,…]`; relative paths count from `base`."""
-    name, colon, rest = text.partition(":")
-    here = f"--lab {text}"
-    table: dict[str, str] = {}
-    for item in rest.split(",") if colon else ():
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(
-                f"{here}: {item!r} is not key=value",
-                f"keys: {', '.join(key for key in settings(Lab) if key != 'name')}",
-            )
-        if key in table or key == "name":
-            raise ConfigError(f"{here}: {key!r} is given twice")
-        table[key] = value
-    if not name:
-        raise ConfigError(f"{here}: it names no device", "write for example --lab nvme:size=64M")
-    found = values(Lab, {"name": name} | table, base, lambda key: here)
-    return build(Lab, found, here)
-
-
 class _Reader:
     """Reads a file and what it includes, the included first."""
 
-    def __init__(self, manifests: tuple[Manifest, ...]) -> None:
+    def __init__(self, manifests: tuple[Manifest, ...], check_lab: CheckLab) -> None:
         self._manifests = manifests
+        self._check_lab = check_lab
         self._done: set[Path] = set()
         self.general: dict[str, Any] = {}
         self.devices: dict[Bdf, tuple[dict[str, Any], str]] = {}
-        self.labs: list[tuple[dict[str, Any], str]] = []
+        self.labs: list[Lab] = []
         self.daemons: dict[str, dict[str, Any]] = {}
 
     def read(self, path: Path, chain: tuple[Path, ...]) -> None:
@@ -226,8 +213,23 @@ class _Reader:
 
     def _labs(self, file: _File, tables: Any) -> None:
         for index, table in enumerate(file.tables("lab", tables)):
-            found = file.values(Lab, "lab", index, table)
-            self.labs.append((found, file.where("lab", index)))
+            where = file.where("lab", index)
+            name = table.get("name")
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"{where}: a lab device needs a name", "redbear-host devices --lab lists them"
+                )
+            options = {}
+            for key, value in table.items():
+                if key != "name":
+                    options[key] = _lab_text(file.where("lab", index, key), key, value)
+                if key in PATHS:
+                    options[key] = str(file.path.parent / Path(options[key]).expanduser())
+            try:
+                self._check_lab(name, options)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error.message}", error.hint) from error
+            self.labs.append(Lab(name, options))
 
     def _daemons(self, file: _File, tables: Any) -> None:
         file.check_table("daemon", tables)
@@ -245,6 +247,13 @@ class _Reader:
             return named(name, self._manifests)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error.message}", error.hint) from error
+
+
+def _lab_text(where: str, key: str, value: Any) -> str:
+    """Return a lab device's value as the text it would be on the command line."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ConfigError(f"{where}: {key}: {value!r} is neither a text nor a whole number")
+    return str(value)
 
 
 def _option(where: str, daemon: str, known: Mapping[str, Option], key: str, value: Any) -> Any:
