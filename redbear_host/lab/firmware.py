@@ -38,6 +38,9 @@ _APIC_ENABLE: Final = 1 << 8
 
 _STACK: Final = 0x7000  # in RAM that no arena holds
 
+AWAKE: Final = 0x2000  # where in RAM the firmware writes `AWAKE_VALUE` once lines work
+AWAKE_VALUE: Final = 0x656B_6177
+
 _SIZE: Final = 0x1_0000
 _BASE: Final = (1 << 32) - _SIZE  # the ROM ends where the address space ends
 _IDT, _GDT, _POINTERS, _START, _AWAKE, _HANDLERS = 0x0000, 0x0400, 0x0440, 0x0480, 0x0500, 0x1000
@@ -88,6 +91,9 @@ def firmware(doorbell: int, first: int) -> bytes:
         + b"\xbc" + struct.pack("<I", _STACK)  # mov esp, …
         + b"\xb0\xff\xe6\x21\xe6\xa1"  # mask all of both 8259s: the timer ticks for nobody
         + _store(_SVR, _APIC_ENABLE | _SPURIOUS)
+        # Level-triggered before any device runs: an edge at a masked input is forgotten.
+        + b"".join(_redirect(line, _MASKED) for line in range(LINES))
+        + _store(AWAKE, AWAKE_VALUE)
         + b"\xfb\xf4\xeb\xfd",  # sti; hlt; jmp to the hlt
     )  # fmt: skip
     return bytes(rom)

@@ -12,6 +12,7 @@ import mmap
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -27,7 +28,7 @@ from redbear_host.lab.doorbell import BASE as DOORBELL_BASE
 from redbear_host.lab.doorbell import BASE_SIZE as DOORBELL_SIZE
 from redbear_host.lab.doorbell import REGISTER as DOORBELL_REGISTER
 from redbear_host.lab.doorbell import Doorbell
-from redbear_host.lab.firmware import LINES, firmware, unmask_message
+from redbear_host.lab.firmware import AWAKE, AWAKE_VALUE, LINES, firmware, unmask_message
 from redbear_host.lab.qemu import Qemu
 from redbear_host.lab.qmp import Qmp
 from redbear_host.lab.topology import ECAM, Found, Topology
@@ -125,7 +126,7 @@ class Machine:
                 self._wire: Final = Wire(self._socket.fileno(), lambda: None)
                 stack.callback(self._wire.close)
                 topology = Topology(self._wire)
-                self._await_doorbell()
+                self._await_interrupts()
             except (Gone, TransportError) as error:
                 raise self.qemu.failure("start") from error
             self.functions: Final = [
@@ -166,18 +167,20 @@ class Machine:
         """End QEMU and give everything back; harmless the second time."""
         self._undo.close()
 
-    def _await_doorbell(self) -> None:
+    def _await_interrupts(self) -> None:
         # QEMU reads about the eventfds in its own time, in order: the last one's answer is enough.
+        # The firmware says in memory that it is awake.
         last = len(self._doorbell.vectors) - 1
         bell = Window(self._wire, DOORBELL_BASE, DOORBELL_SIZE)
         deadline = time.monotonic() + _START_WITHIN_S
         while time.monotonic() < deadline:
             bell.write32(DOORBELL_REGISTER, last)
             self._wire.flush()
-            if select.select([self._doorbell.vectors[last]], [], [], 0.01)[0]:
+            rung = select.select([self._doorbell.vectors[last]], [], [], 0.001)[0]
+            if rung and struct.unpack_from("<I", self._memory, AWAKE) == (AWAKE_VALUE,):
                 os.eventfd_read(self._doorbell.vectors[last])
                 return
-        raise TransportError("QEMU does not ring the doorbell")
+        raise TransportError("QEMU's processor or its doorbell does not answer")
 
     def _function(self, found: Found, vectors: int, share: int | None) -> LabFunction:
         fds = [self._socket.fileno(), self._arena, self.qemu.pidfd]
