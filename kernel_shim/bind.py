@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from kernel_shim import iommu
-from kernel_shim.host import Host
+from kernel_shim.host import MACHINE, Host
 from kernel_shim.iommu import VFIO
-from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError, RedbearError, TransportError
 
-WITHIN_S: Final = 30.0  # for each step: Linux's own drivers wait up to 30 s for a command
+WITHIN_S: Final = 30.0  # Linux's own drivers may wait that long for a command
 POLL_S: Final = 0.01
 
-MACHINE: Final = Host()
+
+def current_driver(address: str, host: Host = MACHINE) -> str:
+    """Return the driver a function is bound to, or ""."""
+    return host.driver(address)
 
 
-def plan(address: Bdf, host: Host = MACHINE) -> dict[str, Any]:
+def plan(address: str, host: Host = MACHINE) -> dict[str, Any]:
     """Return the record of how the function is bound now; changes nothing.
 
     `ConfigError` if it cannot be handed out: no such function, no IOMMU, a group that the host uses
@@ -44,7 +46,7 @@ def plan(address: Bdf, host: Host = MACHINE) -> dict[str, Any]:
         )
     override = host.read(host.folder(address) / "driver_override")
     return {
-        "address": str(address),
+        "address": address,
         "driver": function.driver,
         "override": "" if override == "(null)" else override,
     }
@@ -74,7 +76,7 @@ def restore(record: dict[str, Any], host: Host = MACHINE, within: float = WITHIN
     `TransportError` where that cannot be done.
     """
     address, driver = record["address"], record["driver"]
-    if not host.folder(Bdf.parse(address)).exists():
+    if not host.folder(address).exists():
         return
     if driver and not (host.sys / "bus/pci/drivers" / driver).exists():
         host.modprobe(driver)
@@ -83,37 +85,34 @@ def restore(record: dict[str, Any], host: Host = MACHINE, within: float = WITHIN
 
 def _rebind(address: str, driver: str, override: str, host: Host, within: float) -> None:
     """Move a function to `driver` ("": to none) and leave `driver_override` as `override`."""
-    folder = host.folder(Bdf.parse(address))
+    folder = host.folder(address)
     deadline = time.monotonic() + within
-    now = _driver(folder)
+    now = host.driver(address)
     if now != driver and now:
         _store(
             host, folder / "driver/unbind", address, deadline,
             f"{now} does not let go of {address}",
         )  # fmt: skip
-        _wait(lambda: not _driver(folder), deadline, f"{now} does not let go of {address}")
-    # A line feed alone means none.
-    _store(
-        host, folder / "driver_override", override or "\n", deadline,
-        f"{address} cannot be reserved for {override or 'no driver'}",
-    )  # fmt: skip
-    if driver and _driver(folder) != driver:
-        refused = f"{driver} does not take {address}"
-        _store(host, host.sys / "bus/pci/drivers_probe", address, deadline, refused)
-        # The kernel asks its drivers in its own order; another may have been first.
-        if _driver(folder) not in ("", driver):
-            _store(host, folder / "driver/unbind", address, deadline, refused)
-        if not _driver(folder):
-            own = host.sys / "bus/pci/drivers" / driver / "bind"
-            _store(host, own, address, deadline, refused)
-        _wait(lambda: _driver(folder) == driver, deadline, refused)
+        _wait(lambda: not host.driver(address), deadline, f"{now} does not let go of {address}")
+    reserve = f"{address} cannot be reserved for"
+    if driver and host.driver(address) != driver:
+        # By name, since the kernel asks its drivers in an order of its own.
+        _store(host, folder / "driver_override", driver, deadline, f"{reserve} {driver}")
+        try:
+            refused = f"{driver} does not take {address}"
+            _store(host, host.sys / "bus/pci/drivers_probe", address, deadline, refused)
+            _wait(lambda: host.driver(address) == driver, deadline, refused)
+        finally:
+            _reserve(override, address, host, f"{reserve} {override or 'no driver'}")
+    else:
+        _reserve(override, address, host, f"{reserve} {override or 'no driver'}")
 
 
-def _driver(folder: Path) -> str:
-    try:
-        return (folder / "driver").readlink().name
-    except OSError:
-        return ""
+def _reserve(override: str, address: str, host: Host, failure: str) -> None:
+    path = host.folder(address) / "driver_override"
+    if host.read(path).replace("(null)", "") != override:
+        # A line feed alone means none.
+        _store(host, path, override or "\n", time.monotonic() + POLL_S * 100, failure)
 
 
 def _load(module: str, host: Host) -> None:

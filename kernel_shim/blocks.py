@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kernel_shim.host import Host
-from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
 
 
@@ -23,7 +22,7 @@ class Block(NamedTuple):
     number: str  # `major:minor`
 
 
-def disks_of(address: Bdf, host: Host) -> list[tuple[Block, list[Block]]]:
+def disks_of(address: str, host: Host) -> list[tuple[Block, list[Block]]]:
     """Return the disks of a function, each with its partitions."""
     function = host.folder(address).resolve()
     disks = [

@@ -21,8 +21,7 @@ from typing import Final, NamedTuple
 
 from kernel_shim import blocks, iommu
 from kernel_shim.blocks import Block
-from kernel_shim.host import Host
-from redbear_host.bdf import Bdf
+from kernel_shim.host import MACHINE, Host
 from redbear_host.errors import ConfigError
 
 _BRIDGE: Final = 0x06
@@ -38,7 +37,7 @@ class Refusal(NamedTuple):
 
 
 @contextmanager
-def claimed(address: Bdf, host: Host) -> Iterator[None]:
+def claimed(address: str, host: Host = MACHINE) -> Iterator[None]:
     """Hold a function's disks exclusively, so that nobody starts to use them meanwhile.
 
     `ConfigError` names every reason why it may not be taken.
@@ -52,13 +51,19 @@ def claimed(address: Bdf, host: Host) -> Iterator[None]:
         yield
 
 
-def check(address: Bdf, host: Host) -> list[Refusal]:
+def refuse_if_used(address: str, host: Host = MACHINE) -> None:
+    """Raise `ConfigError` with every reason why a function may not be taken."""
+    with claimed(address, host):
+        return
+
+
+def check(address: str, host: Host = MACHINE) -> list[Refusal]:
     """Return every reason why a function may not be taken; none if it is free."""
     with ExitStack() as held:
         return refusals(address, host, held)
 
 
-def refusals(address: Bdf, host: Host, held: ExitStack) -> list[Refusal]:
+def refusals(address: str, host: Host, held: ExitStack) -> list[Refusal]:
     """Do what `check` does; the disks that are free stay claimed until `held` is closed."""
     function = host.function(address)
     if function.ids.class_code >> 16 == _BRIDGE:
@@ -117,7 +122,7 @@ def _users(block: Block, host: Host) -> list[Refusal]:
     return found
 
 
-def _network(address: Bdf, class_code: int, driver: str, host: Host) -> list[Refusal]:
+def _network(address: str, class_code: int, driver: str, host: Host) -> list[Refusal]:
     function = host.folder(address).resolve()
     net = host.sys / "class/net"
     names = [name for name in host.names(net) if function in (net / name).resolve().parents]

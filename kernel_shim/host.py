@@ -34,18 +34,18 @@ class Host:
     proc: Path = Path("/proc")
     dev: Path = Path("/dev")
 
-    def function(self, address: Bdf) -> HostFunction:
+    def function(self, address: str) -> HostFunction:
         """Look at a PCI function; `ConfigError` if there is none."""
-        found = host_function(address, self.sys)
+        found = host_function(Bdf.parse(address), self.sys)
         if found is None:
             raise ConfigError(
                 f"there is no PCI function {address}", "see which there are: redbear-host devices"
             )
         return found
 
-    def folder(self, address: Bdf) -> Path:
+    def folder(self, address: str) -> Path:
         """Return where sysfs keeps a function."""
-        return self.sys / "bus/pci/devices" / str(address)
+        return self.sys / "bus/pci/devices" / address
 
     def read(self, path: Path) -> str:
         """Return what a file says, stripped; "" if there is no such file."""
@@ -80,6 +80,13 @@ class Host:
             return str(error)
         return done.stderr.strip() or "modprobe failed" if done.returncode else ""
 
+    def driver(self, address: str) -> str:
+        """Return the driver a function is bound to, or ""."""
+        try:
+            return (self.folder(address) / "driver").readlink().name
+        except OSError:
+            return ""
+
     def network_uses(self) -> dict[str, Uses]:
         """Return what is configured on each interface, whatever of it the user may have typed.
 
@@ -90,3 +97,7 @@ class Host:
         from kernel_shim.network import uses
 
         return uses()
+
+
+MACHINE: Final = Host()
+"""The one we run on."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from kernel_shim.host import Host
-from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
 from redbear_host.hostpci import HostFunction
 
@@ -79,7 +78,7 @@ def no_group(function: HostFunction, host: Host) -> Trouble | None:
 def members(group: int, host: Host) -> list[HostFunction]:
     """Return the functions of a group."""
     names = host.names(host.sys / "kernel/iommu_groups" / str(group) / "devices")
-    return [host.function(Bdf.parse(name)) for name in names]
+    return [host.function(name) for name in names]
 
 
 def foreign_members(function: HostFunction, host: Host) -> list[HostFunction]:

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from kernel_shim import bind
 from kernel_shim.claims import claimed
-from kernel_shim.host import Host
-from redbear_host.bdf import Bdf
+from kernel_shim.host import MACHINE, Host
 from redbear_host.errors import RedbearError
 from redbear_host.hw.vfio import Claim
 
@@ -39,10 +38,10 @@ class TakenDevice:
 
 
 def take(
-    address: Bdf,
+    address: str,
     note: Callable[[dict[str, Any]], None],
     arena_size: int = ARENA_SIZE,
-    host: Host = bind.MACHINE,
+    host: Host = MACHINE,
 ) -> TakenDevice:
     """Take a function that nobody uses away from its driver.
 
@@ -55,7 +54,7 @@ def take(
         note(record)
         bind.bind(record, host)
     try:
-        return TakenDevice(Claim(str(address), arena_size, host.sys, host.dev), record, host)
+        return TakenDevice(Claim(address, arena_size, host.sys, host.dev), record, host)
     except RedbearError as error:
         try:
             bind.restore(record, host)
