@@ -1,0 +1,488 @@
+"""The NVMe controller: reset, start, submit, on_interrupt, poll, tick, stop.
+
+Ref: NVM Express Base Specification, revision 2.0c; sections in parentheses.
+
+The driver is synchronous and never blocks but in `start`, `reset` and `stop`.  Whoever owns it
+calls `on_interrupt` when a vector's eventfd fires and `tick` at the latest at `deadline`; that is
+all the time there is.  A fault never raises out of those calls: commands end with an errno, the
+controller is reset (`RECOVERING`) while commands wait, and when nothing helps it is given up
+(`FAILED`) or has left (`GONE`); then every command ends at once, with EIO or ENODEV.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from daemons.nvmed.admin import Admin, Story
+from daemons.nvmed.events import Events
+from daemons.nvmed.identify import Identity, Unusable
+from daemons.nvmed.inquiry import Inquiry
+from daemons.nvmed.lanes import Lanes
+from daemons.nvmed.namespace import Namespace
+from daemons.nvmed.prp import DmaChunk, longest
+from daemons.nvmed.queues import AdminQueue, Answer, Command, Lobby, QueuePair
+from daemons.nvmed.recovery import Late, ResetBudget, Watchdog
+from daemons.nvmed.regs import GONE, SQE, AsyncEvent, Status
+from daemons.nvmed.status import describe, errno_of
+from redbear_host.abi import errno as e
+from redbear_host.classes.disk import Done
+from redbear_host.errors import DeviceError, Gone
+from redbear_host.hw.ports import Clock, PciFunction
+
+__all__ = ["Controller", "Counters", "State"]
+
+TIMEOUT_S: Final = 10.0
+DEPTH: Final = 256  # I/O queue entries: identifiers stay small integers, which Python keeps ready
+MAX_TRANSFER: Final = 1 << 20
+LONGEST_TICK_S: Final = 1.0
+STEP_S: Final = 0.001  # how often a recovery is looked at
+FIRST_PAUSE_S: Final = 0.00005  # `start` looks soon at first, then less often
+LONGEST_PAUSE_S: Final = 0.005
+
+_log = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """What the controller is up to."""
+
+    STOPPED = auto()
+    RUNNING = auto()
+    RECOVERING = auto()  # being reset; commands wait
+    FAILED = auto()  # given up; commands end with EIO
+    GONE = auto()  # has left; commands end with ENODEV
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went wrong so far."""
+
+    errors: int = 0  # commands the controller ended with an error
+    aborts: int = 0  # commands whose abort was asked for
+    timeouts: int = 0  # commands that ended because nothing else helped
+    resets: int = 0
+    nonsense: int = 0  # completions that cannot be
+    late_interrupts: int = 0  # completions a tick found before their interrupt came
+
+
+class Controller:
+    """One NVMe controller on one PCI function."""
+
+    def __init__(
+        self,
+        function: PciFunction,
+        clock: Clock,
+        *,
+        vectors: int = 1,
+        queues: int = 1,
+        depth: int = DEPTH,
+        polled: bool = False,
+        timeout: float = TIMEOUT_S,
+        max_transfer: int = MAX_TRANSFER,
+    ) -> None:
+        """Prepare to drive `function`; nothing is touched before `start`.
+
+        `vectors` is how many interrupt vectors are enabled: the first is the admin queue's, the
+        I/O queues share the others (or that one).  `queues` is how many I/O queue pairs to ask for,
+        `depth` their entries (a power of two), both cut to what the controller grants.  With
+        `polled` the I/O queues do not interrupt: call `poll`.  A command may take `timeout`
+        seconds; `max_transfer` bytes go into one command at most.
+        """
+        if vectors < 1 or queues < 1 or not 2 <= depth <= 4096 or depth & depth - 1:
+            raise ValueError(f"{vectors} vectors, {queues} queues of {depth} entries make no sense")
+        self._function: Final = function
+        self._clock: Final = clock
+        self._wanted: Final = queues
+        self._depth: Final = depth
+        self._polled: Final = polled
+        self._timeout: Final = timeout
+        self._most: Final = max_transfer
+        self._period: Final = min(LONGEST_TICK_S, timeout / 4)
+        self._watchdog: Final = Watchdog(timeout, timeout / 2)
+        self._budget: Final = ResetBudget()
+        self._lanes: Final = Lanes(vectors, self.refuse, self._failed)
+        self._lanes.close(e.EIO)
+        self._refused: list[tuple[Done, int]] = []
+        self._delivering = False
+        self._admin: Admin | None = None
+        self._story: Iterator[None] | None = None
+        self._offenders: list[Command] = []
+        self._aborts_out = 0
+        self._error_logged = False
+        self.state = State.STOPPED
+        self.counters: Final = Counters()
+        self.lane: QueuePair | Lobby = self._lanes.lobby  # where the next command goes
+        self.deadline = 0.0  # clock time by which to call `tick`
+        self.max_transfer = 0  # bytes in one read or write
+        self.identity: Identity
+        self.namespaces: Sequence[Namespace] = ()
+        self.inquiry: Inquiry
+        self._events: Events
+        self.on_event: Callable[[AsyncEvent], None] = lambda event: None
+
+    # -- start and stop ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Reset the controller, whatever state it is in, and bring it up with its namespaces.
+
+        Raises `Gone`, `Stuck` or another `DeviceError`; the controller is then off the bus and
+        `start` may be tried again.
+        """
+        self.stop()
+        self._function.set_bus_master(True)
+        try:
+            self._admin = Admin(self._function, self._clock, self._timeout)
+            self._tell(self._bring_up(self._admin))
+        except (DeviceError, MemoryError):
+            self._function.set_bus_master(False)
+            self._let_go(e.EIO)
+            raise
+        self._log_start()
+
+    def reset(self) -> None:
+        """Reset a running controller and issue again what was not answered; raises as `start`."""
+        if self._admin is None:
+            raise DeviceError(f"controller {self._function.address} is not started")
+        self._recover("asked for")
+        while self.state is State.RECOVERING:
+            self._step()
+            self._clock.pause(STEP_S)
+        self.flush_queue()
+        if self.state is not State.RUNNING:
+            raise DeviceError(f"controller {self._function.address} did not come back")
+
+    def stop(self) -> None:
+        """Let running commands end, save the controller's cache and disable it.
+
+        Never raises a `DeviceError`: what does not work is logged, and ends with bus mastering off.
+        """
+        admin = self._admin
+        if admin is None:
+            return
+        if self.state is State.RUNNING:
+            try:
+                self._tell(self._farewell(admin))
+            except DeviceError as error:
+                _log.warning("%s: not shut down cleanly: %s", self._function.address, error)
+        self._story = None
+        if self.state is not State.GONE:
+            self._function.set_bus_master(False)
+        self._let_go(e.EIO)
+
+    def _tell(self, story: Iterator[None]) -> None:
+        """Run a story to its end, here and now."""
+        pause = FIRST_PAUSE_S
+        for _ in story:
+            self._clock.pause(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _bring_up(self, admin: Admin) -> Story[None]:
+        yield from admin.disable()
+        yield from admin.enable()
+        self.identity = yield from admin.identify_controller()
+        limit = min(self._most, longest(admin.page))
+        self.max_transfer = min(limit, self.identity.max_transfer or limit)
+        count = yield from admin.set_queue_count(self._wanted)
+        self._lanes.make(admin, self._function.dma, count, self._depth, self._polled)
+        for lane in self._lanes.pairs:
+            yield from admin.create(lane, interrupts=not self._polled)
+        nsids = yield from admin.active_namespaces(self.identity.namespace_count)
+        namespaces = []
+        for nsid in nsids:
+            try:
+                geometry = yield from admin.identify_namespace(nsid)
+            except Unusable as why:
+                _log.warning("%s: %s", self._function.address, why)
+            else:
+                namespaces.append(Namespace(self, geometry))
+        self.namespaces = tuple(namespaces)
+        self.inquiry = Inquiry(self.submit_admin, self._function.dma, admin.page, self.identity)
+        self._events = Events(
+            self.submit_admin, self.inquiry, self.identity, self._function.address
+        )
+        self._open()
+
+    def _open(self) -> None:
+        """Commands may flow: those that waited go first."""
+        self.state = State.RUNNING
+        self._watchdog.forget()
+        self._aborts_out = 0
+        self.deadline = self._clock.now() + self._period
+        self._events.on_event = lambda event: self.on_event(event)
+        self._events.begin()
+        self._events.arm()
+        self.lane = self._lanes.enter()
+
+    def _farewell(self, admin: Admin) -> Story[None]:
+        deadline = self._clock.now() + self._timeout
+        while self._clock.now() < deadline and self._lanes.busy:
+            self.poll()
+            yield
+        for lane in self._lanes.pairs:
+            yield from admin.delete(lane)
+        yield from admin.shutdown(self.identity.shutdown_s)
+        yield from admin.disable()
+
+    def _let_go(self, errno: int) -> None:
+        """End every command with `errno` and give all memory back; the device is off the bus."""
+        self.state = State.STOPPED
+        self._end_all(errno)
+        self._lanes.release()
+        if self._admin is not None:
+            self._admin.release()
+            self._admin = None
+        self._deliver()
+
+    def _log_start(self) -> None:
+        it = self.identity
+        _log.info(
+            "%s: %s %s (firmware %s, NVMe %s), %d queue(s) of %d, namespaces %s",
+            self._function.address,
+            it.model,
+            it.serial,
+            it.firmware,
+            it.version,
+            len(self._lanes.pairs),
+            self._lanes.pairs[0].entries,
+            ", ".join(f"{n.number}" for n in self.namespaces) or "none",
+        )
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def chunk(self, size: int) -> DmaChunk:
+        """Memory for transfers of up to `size` bytes, for all namespaces."""
+        if self._admin is None:
+            raise DeviceError(f"controller {self._function.address} is not started")
+        return DmaChunk(self._function.dma, self._admin.page, size)
+
+    def submit(
+        self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
+    ) -> None:
+        """Queue an NVM command; `cdw10` holds dwords 10 and 11.  It must bear being issued twice.
+
+        Namespaces call `lane.submit` themselves, to save the detour.
+        """
+        self.lane.submit(opcode, nsid, prp1, prp2, cdw10, cdw12, done)
+
+    def submit_admin(self, sqe: SQE, done: Callable[[Answer], None], /) -> None:
+        """Issue an admin command; one that a reset catches is answered without a status."""
+        if self.state is State.RUNNING and self._admin is not None:
+            self._admin.queue.submit(sqe, done)
+        else:
+            self.refuse(lambda errno: done(Answer(None, 0)), e.EIO)
+
+    def refuse(self, done: Done, errno: int, /) -> None:
+        """End a command that never reached the controller, at the next `flush_queue`."""
+        self._refused.append((done, errno))
+
+    def flush_queue(self) -> None:
+        """Hand everything queued since the last call to the controller: one doorbell per batch.
+
+        With several queues batches take turns, so that a batch costs one doorbell.
+        """
+        lane = self.lane
+        if lane.tail != lane.rung:
+            lane.ring()
+            if isinstance(lane, QueuePair):
+                self.lane = self._lanes.after(lane)
+        if self._refused:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        # A client may answer an error by trying again; that one waits for the next call.
+        if self._delivering:
+            return
+        self._delivering = True
+        refused, self._refused = self._refused, []
+        for done, errno in refused:
+            done(errno)
+        self._delivering = False
+
+    # -- what the controller has to say ------------------------------------------------------------
+
+    def on_interrupt(self, vector: int = 0) -> int:
+        """End what the queues of `vector` have completed; return how many commands that was."""
+        ended = self._reap(self._lanes.wired[vector])
+        if vector == 0 and self._admin is not None:
+            self._admin.queue.reap()
+            if self._admin.queue.trouble:
+                self._complain(self._admin.queue)
+            if self._story is not None:
+                self._step()
+        self.flush_queue()
+        return ended
+
+    def poll(self) -> int:
+        """End what the I/O queues have completed; return how many commands that was."""
+        ended = self._reap(self._lanes.pairs)
+        self.flush_queue()
+        return ended
+
+    def _reap(self, pairs: list[QueuePair]) -> int:
+        ended = 0
+        for pair in pairs:
+            ended += pair.reap()
+            if pair.trouble:
+                self._complain(pair)
+        return ended
+
+    def tick(self, now: float) -> float:
+        """Look after what no interrupt announces; return the time by which to call again."""
+        if self.state is State.RUNNING:
+            self._look(now)
+        if self.state is State.RECOVERING:
+            self._step()
+        self._error_logged = False
+        self.flush_queue()
+        self.deadline = now + (STEP_S if self.state is State.RECOVERING else self._period)
+        return self.deadline
+
+    def gone(self) -> None:
+        """Hear that the function has left (`gone_fd`): every command ends, now and later."""
+        if self.state not in (State.GONE, State.STOPPED):
+            self._leave(State.GONE, "has left")
+        self.flush_queue()
+
+    def _complain(self, ring: AdminQueue | QueuePair) -> None:
+        """Reset a controller that broke the rules: what else it wrote cannot be trusted either."""
+        if self.state is State.RUNNING:
+            self.counters.nonsense += 1
+            self._recover(ring.trouble)
+
+    def _rings(self) -> Iterator[AdminQueue | QueuePair]:
+        if self._admin is not None:
+            yield self._admin.queue
+        yield from self._lanes.pairs
+
+    def _failed(self, command: Command, status: Status) -> None:
+        errno = errno_of(status)
+        self.counters.errors += 1
+        # One line per tick: a dying disk fails thousands of commands a second.
+        _log.log(
+            logging.DEBUG if self._error_logged else logging.WARNING,
+            "%s: namespace %d, opcode %#04x at block %d failed: %s",
+            self._function.address,
+            command[1],
+            command[0],
+            command[4],
+            describe(status),
+        )
+        self._error_logged = True
+        command[6](errno or e.EIO)
+
+    # -- the ladder --------------------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        admin = self._admin
+        if admin is None:
+            return
+        before = self._watchdog.waiting(self._rings())
+        admin.queue.reap()
+        if admin.queue.trouble:
+            self._complain(admin.queue)
+        self._reap(self._lanes.pairs)
+        if self.state is not State.RUNNING:
+            return
+        self.counters.late_interrupts += before - self._watchdog.waiting(self._rings())
+        csts = admin.regs.CSTS.read()
+        if csts.raw == GONE:
+            self._leave(State.GONE, "has left")
+            return
+        if csts.CFS or not csts.RDY:
+            self._recover(f"reports {csts!r}")
+            return
+        late, lost = self._watchdog.inspect(now, self._rings())
+        if lost:
+            self._recover(f"did not end command {lost[0].cid:#x} in {lost[0].age:.1f} s", lost)
+            return
+        for it in late[: self.identity.abort_limit - self._aborts_out]:
+            self._abort(admin, it, now)
+        self._events.arm()
+
+    def _abort(self, admin: Admin, late: Late, now: float) -> None:
+        _log.warning(
+            "%s: command %#x of queue %d takes longer than %.1f s, aborting it",
+            self._function.address, late.cid, late.ring.qid, late.age,
+        )  # fmt: skip
+        self.counters.aborts += 1
+        self._aborts_out += 1
+        self._watchdog.aborting(late, now)
+        admin.abort(late.ring.qid, late.cid, self._aborted)
+
+    def _aborted(self, answer: Answer) -> None:
+        if answer.status is not None:  # after a reset the count starts over
+            self._aborts_out -= 1
+
+    def _recover(self, why: str, lost: Sequence[Late] = ()) -> None:
+        """Begin a reset.  Commands in `lost` end with EIO, all others are issued again."""
+        admin = self._admin
+        if admin is None or self.state in (State.FAILED, State.GONE, State.STOPPED):
+            return
+        self.counters.resets += 1
+        _log.warning("%s: %s, resetting it", self._function.address, why)
+        if not self._budget.spend(self._clock.now()):
+            self._leave(State.FAILED, f"{why}, and resets did not help")
+            return
+        self.state = State.RECOVERING
+        self.lane = self._lanes.lobby
+        self._offenders += self._lanes.evict({id(it.command) for it in lost})
+        self._story = self._restart(admin)
+        self.deadline = self._clock.now()
+
+    def _restart(self, admin: Admin) -> Story[None]:
+        yield from admin.disable()
+        # Only now does the controller touch no memory of theirs.
+        offenders, self._offenders = self._offenders, []
+        self.counters.timeouts += len(offenders)
+        self._end_admin(admin)
+        for command in offenders:
+            command[6](e.EIO)
+        yield from admin.enable()
+        count = yield from admin.set_queue_count(len(self._lanes.pairs))
+        if count < len(self._lanes.pairs):
+            raise DeviceError(f"controller {self._function.address} now grants {count} queues only")
+        for lane in self._lanes.pairs:
+            lane.reset()
+            yield from admin.create(lane, interrupts=not self._polled)
+        self._open()
+
+    def _step(self) -> None:
+        """Tell the recovery's story a little further."""
+        if self._story is None:
+            return
+        try:
+            next(self._story)
+        except StopIteration:
+            self._story = None
+            _log.warning("%s: works again", self._function.address)
+        except Gone:
+            self._leave(State.GONE, "has left")
+        except DeviceError as error:
+            self._story = None
+            self._recover(f"did not recover ({error})")
+
+    def _leave(self, state: State, why: str) -> None:
+        """No way back: every command ends, now and later."""
+        _log.error("%s: %s; every command fails from now on", self._function.address, why)
+        self.state = state
+        self._story = None
+        if state is not State.GONE:
+            # It may still be writing to the memory of the commands that end now.
+            self._function.set_bus_master(False)
+        self._end_all(e.ENODEV if state is State.GONE else e.EIO)
+
+    def _end_all(self, errno: int) -> None:
+        self.lane = self._lanes.lobby
+        commands = [*self._offenders, *self._lanes.close(errno)]
+        self._offenders = []
+        if self._admin is not None:
+            self._end_admin(self._admin)
+        for command in commands:
+            self.refuse(command[6], errno)
+
+    def _end_admin(self, admin: Admin) -> None:
+        for _, done in admin.queue.drain():
+            done(Answer(None, 0))

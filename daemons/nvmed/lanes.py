@@ -1,0 +1,105 @@
+"""The I/O queues of one controller, and the lobby where commands wait while there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from daemons.nvmed.admin import Admin
+from daemons.nvmed.queues import Command, Lobby, QueuePair
+from daemons.nvmed.regs import Status, head_doorbell
+from redbear_host.classes.disk import Done
+from redbear_host.errors import DeviceError
+from redbear_host.hw.ports import Dma
+
+
+class Lanes:
+    """Queue pairs 1 to n, each on its interrupt vector."""
+
+    def __init__(
+        self,
+        vectors: int,
+        refuse: Callable[[Done, int], None],
+        fail: Callable[[Command, Status], None],
+    ) -> None:
+        """Spread queues over `vectors` vectors; the first is the admin queue's unless it is alone.
+
+        `refuse` ends a command that no queue took, `fail` one the controller ended with an error.
+        """
+        self._fail: Final = fail
+        self.pairs: Final[list[QueuePair]] = []
+        self.wired: Final[list[list[QueuePair]]] = [[] for _ in range(vectors)]
+        self.lobby: Final = Lobby(refuse)
+
+    def make(self, admin: Admin, dma: Dma, count: int, depth: int, polled: bool) -> None:
+        """Lay out `count` queue pairs of `depth` entries, or what the controller can take.
+
+        Raises `DeviceError` when its registers have no doorbells for them.
+        """
+        mmio, cap = admin.regs.mmio, admin.cap
+        # The largest power of two that the controller allows.
+        entries = min(depth, 1 << (cap.MQES + 1).bit_length() - 1)
+        if entries < 2 or head_doorbell(count, cap) + 4 > mmio.size:
+            raise DeviceError(
+                f"the controller grants {count} queues of {cap.MQES + 1} entries, which "
+                f"{mmio.size:#x} bytes of registers cannot serve"
+            )
+        spread = len(self.wired) - 1
+        for qid in range(1, count + 1):
+            vector = 1 + (qid - 1) % spread if spread else 0
+            pair = QueuePair(
+                qid, entries, dma, mmio, cap, admin.page,
+                vector=vector, lazy=max(1, entries // 4) if polled else 1, fail=self._fail,
+            )  # fmt: skip
+            self.pairs.append(pair)
+            self.wired[vector].append(pair)
+
+    def release(self) -> None:
+        """Give all memory back; only while the controller is disabled."""
+        for pair in self.pairs:
+            pair.release()
+        self.pairs.clear()
+        for wired in self.wired:
+            wired.clear()
+
+    def enter(self) -> QueuePair:
+        """Let those in the lobby into the queues; return where the next command goes."""
+        self.lobby.errno = 0
+        waiting = list(self.lobby.backlog)
+        self.lobby.backlog.clear()
+        for index, command in enumerate(waiting):
+            self.pairs[index % len(self.pairs)].submit(*command)
+        for pair in self.pairs:
+            if pair.tail != pair.rung:
+                pair.ring()
+        return self.pairs[0]
+
+    def after(self, lane: QueuePair) -> QueuePair:
+        """Whose turn it is when `lane` has had a batch."""
+        return self.pairs[lane.qid % len(self.pairs)]
+
+    def evict(self, hopeless: Collection[int]) -> list[Command]:
+        """Send every command to the lobby but those whose `id` is in `hopeless`; return these."""
+        out: list[Command] = []
+        for command in self._drain():
+            (out if id(command) in hopeless else self.lobby.backlog).append(command)
+        return out
+
+    def close(self, errno: int) -> list[Command]:
+        """Take every command out, also of the lobby, and refuse new ones with `errno`."""
+        commands = [*self._drain(), *self.lobby.backlog]
+        self.lobby.backlog.clear()
+        self.lobby.errno = errno
+        return commands
+
+    @property
+    def busy(self) -> bool:
+        """True while a command has not ended."""
+        return any(pair.backlog or any(True for _ in pair.in_flight()) for pair in self.pairs)
+
+    def _drain(self) -> Iterator[Command]:
+        for pair in self.pairs:
+            yield from pair.drain()
+            yield from pair.backlog
+            pair.backlog.clear()
+            pair.trouble = ""
