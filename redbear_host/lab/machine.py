@@ -156,6 +156,7 @@ class Machine:
 
     def config_image(self, found: Found) -> bytes:
         """Read a function's configuration space; only while no daemon uses the machine."""
+        self._wire.resynchronise(self._memory, _COOKIE)
         config = Window(self._wire, ECAM + (found.bdf << 12), 4096)
         return b"".join(config.read32(at).to_bytes(4, "little") for at in range(0, 4096, 4))
 
