@@ -179,3 +179,14 @@ def test_a_verb_is_imported_only_when_it_is_typed() -> None:
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_verb_has_a_line_of_help_and_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: redbear-host {name}")
+    assert cli.main(["--help"]) == 0
+    assert f"\n    {name} " in capsys.readouterr().out
