@@ -29,7 +29,6 @@ setup:  ## install what is missing: Debian packages, and Python ones in .venv
 
 up: setup $(IMAGE)  ## start the lab's NVMe disk, mount /scheme and show what is served
 	@$(RUN) up --detach $(UP_ARGS)
-	@echo && $(SUDO) sh tools/tree.sh $(MOUNT)
 
 down: setup  ## end what `make up` started
 	@$(RUN) down

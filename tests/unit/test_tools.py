@@ -119,24 +119,6 @@ def test_a_source_file_of_more_than_600_lines_fails_the_size_check(machine: Mach
     assert "./bad.py has 601 lines, more than 600" in run.stdout
 
 
-def test_the_tree_lists_a_folder_before_what_it_holds(machine: Machine) -> None:
-    served = machine.folder / "scheme"
-    for name in ("disk.a", "disk.a-b", "pci/0000--00--04.0"):
-        (served / name).mkdir(parents=True)
-    (served / "disk.a" / "1").write_bytes(bytes(512))
-    (served / "pci/0000--00--04.0/config").write_bytes(bytes(256))
-    lines = machine.run("tree.sh", str(served)).stdout.splitlines()
-    assert [line.split() for line in lines] == [
-        [str(served)],
-        ["disk.a"],
-        ["1", "512"],
-        ["disk.a-b"],
-        ["pci"],
-        ["0000--00--04.0"],
-        ["config", "256"],
-    ]
-
-
 def test_the_lab_disk_names_every_place_on_it(machine: Machine) -> None:
     run = machine.run("lab_disk.sh", "made/disk.img")
     assert run.returncode == 0, run.stderr
