@@ -7,6 +7,7 @@
 A daemon's stderr is its file `log/NAME.log` in the run directory.  How much is told is in the
 environment variable `REDBEAR_LOG`: a level for all (`debug`), for one program or one module
 (`nvmed=trace`, `schemefs=debug`), or several of these with commas; the last that fits counts.
+`nvmed` means every `nvmed.ADDRESS`, too.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def setup(
     handler.setFormatter(_Formatter(program))
     root.addHandler(handler)
     for name, number in [("", level), *chosen]:
-        if name in ("", program):
+        if name == "" or f"{program}.".startswith(f"{name}."):
             root.setLevel(number)
         else:
             logging.getLogger(name).setLevel(number)

@@ -24,7 +24,12 @@ STAMP: Final = len("2026-03-01 12:00:00.123")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("daemon", nargs="?", metavar="DAEMON", help="one daemon's log only")
+    parser.add_argument(
+        "daemon",
+        nargs="?",
+        metavar="DAEMON",
+        help="one daemon's log only: nvmed, or nvmed.0000-04-00.0",
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument(
         "-n", "--lines", type=int, metavar="N", help="begin with the last N lines only"
@@ -44,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"there are no logs in {folder}", "redbear-host up starts daemons; --run-dir says where"
         )
-    if args.daemon and args.daemon not in logs.names() and not args.follow:
+    if not logs.chosen() and not args.follow:
         raise ConfigError(
             f"{args.daemon} has written no log in {folder}",
             did_you_mean(args.daemon, logs.names()),
@@ -85,9 +90,15 @@ class Logs:
         except OSError as error:
             raise TransportError(f"cannot read {self._folder}: {error.strerror}") from error
 
+    def chosen(self) -> list[str]:
+        """List those that were asked for: `nvmed` means every `nvmed.ADDRESS`, too."""
+        if self._daemon is None:
+            return self.names()
+        return [name for name in self.names() if f"{name}.".startswith(f"{self._daemon}.")]
+
     def new(self) -> list[bytes]:
         """Return the complete lines added since the last call, those of all files by time."""
-        names = [name for name in self.names() if self._daemon in (None, name)]
+        names = self.chosen()
         return [
             line
             for _, lines in merge(

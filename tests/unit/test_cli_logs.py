@@ -39,6 +39,14 @@ def test_one_daemons_log_can_be_asked_for(folder: Path) -> None:
     assert said(Logs(folder, "pcid").new()) == ["start", "end"]
 
 
+def test_a_daemons_name_means_all_its_devices(folder: Path) -> None:
+    for name in ("nvmed.0000-04-00.0", "nvmed.0000-05-00.0", "nvmedia"):
+        (folder / f"{name}.log").write_text(AT.format(5, name, name[-4:]))
+    assert said(Logs(folder, "nvmed").new())[-2:] == ["00.0", "00.0"]
+    assert said(Logs(folder, "nvmed.0000-05-00.0").new()) == ["00.0"]
+    assert Logs(folder, "nvmed.0000").new() == []
+
+
 def test_the_verb_prints_what_there_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["logs", "pcid", "--run-dir", str(folder.parent)]) == 0
     assert capsys.readouterr().out == (folder / "pcid.log").read_text()

@@ -71,6 +71,8 @@ def test_info_is_told_and_debug_is_not_unless_asked_for() -> None:
         ("debug", logging.DEBUG),
         ("TRACE", log.TRACE),
         ("nvmed=trace", log.TRACE),
+        ("nvmed.0000-04-00.0=trace", log.TRACE),
+        ("nvm=trace", logging.INFO),
         ("ahcid=trace", logging.INFO),
         ("error,nvmed=debug", logging.DEBUG),
         ("nvmed=debug, error", logging.ERROR),
@@ -78,9 +80,10 @@ def test_info_is_told_and_debug_is_not_unless_asked_for() -> None:
     ],
 )
 def test_the_last_rule_that_fits_sets_the_level(rules: str, level: int) -> None:
-    logged(rules)
+    logged(rules, "nvmed.0000-04-00.0")
     assert logging.getLogger().level == level
-    logging.getLogger("ahcid").setLevel(logging.NOTSET)
+    for other in ("ahcid", "nvm"):
+        logging.getLogger(other).setLevel(logging.NOTSET)
 
 
 def test_a_rule_may_name_a_module() -> None:
