@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redbear_host.errors import ConfigError, TransportError
+from redbear_host.lab.devices import KINDS, SLOTS, LabDevice, parse, quote
+
+
+def devices(arguments: list[str]) -> list[str]:
+    return [told for flag, told in pairwise(arguments) if flag == "-device"]
+
+
+def files(arguments: list[str]) -> list[str]:
+    layers: list[Any] = [json.loads(told) for told in arguments if told.startswith("{")]
+    return [layer["file"]["filename"] for layer in layers]
+
+
+def test_a_name_alone_is_a_device() -> None:
+    assert parse("nvme") == LabDevice("nvme", {})
+
+
+def test_keys_and_values_are_read() -> None:
+    assert parse("nvme:file=disk.img,serial=RB01,size=64M") == LabDevice(
+        "nvme", {"file": "disk.img", "serial": "RB01", "size": "64M"}
+    )
+
+
+def test_a_doubled_comma_belongs_to_the_value() -> None:
+    assert parse("nvme:file=a,,b=c.img,serial=X").options == {"file": "a,b=c.img", "serial": "X"}
+
+
+def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no device 'floppy'") as caught:
+        parse("floppy")
+    assert caught.value.hint == "choose from nvme, ahci, e1000, hda, vga"
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="nvme has no key 'colour'") as caught:
+        parse("nvme:colour=red")
+    assert caught.value.hint.startswith("it knows file, size, serial, namespaces, block")
+    with pytest.raises(ConfigError, match="vga has no key") as caught:
+        parse("vga:size=1M")
+    assert caught.value.hint == "it has no keys at all"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nvme:", "'' is not key=value"),
+        ("nvme:size", "'size' is not key=value"),
+        ("nvme:size=1M,", "'' is not key=value"),
+        ("nvme:size=1M,size=2M", "gives 'size' twice"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nvme:size=big", "nvme:size=4K", "nvme:block=1024", "nvme:namespaces=0",
+        "nvme:namespaces=17", "nvme:mdts=x", "nvme:mdts=²", "nvme:vectors=33", "nvme:serial=",
+        "nvme:serial=with space", "nvme:serial=" + "x" * 21, "nvme:file=.", "e1000:mac=52:54",
+    ],
+)  # fmt: skip
+def test_a_value_that_makes_no_sense_is_refused_by_its_key(text: str, tmp_path: Path) -> None:
+    device = parse(text)
+    ((key, value),) = device.options.items()
+    with pytest.raises(ConfigError, match=f"lab device {device.kind}: {key}={value}") as caught:
+        device.arguments(tmp_path)
+    assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_a_file_gets_an_empty_sparse_one(tmp_path: Path) -> None:
+    (name,) = files(parse("nvme:size=1G").arguments(tmp_path, slot=7))
+    image = Path(name)
+    assert image.parent == tmp_path
+    assert image.stat().st_size == 1 << 30
+    assert image.stat().st_blocks == 0
+
+
+def test_an_image_that_exists_is_left_as_it_is(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(b"mine" * 1024)
+    assert files(parse(f"nvme:file={image},size=64M").arguments(tmp_path)) == [str(image)]
+    assert image.read_bytes() == b"mine" * 1024
+
+
+def test_an_image_that_was_named_is_made_where_it_was_named(tmp_path: Path) -> None:
+    image = tmp_path / "new.img"
+    parse(f"ahci:file={image},size=2M").arguments(tmp_path / "elsewhere")
+    assert image.stat().st_size == 2 << 20
+
+
+def test_an_image_in_no_folder_cannot_be_made(tmp_path: Path) -> None:
+    device = parse(f"nvme:file={tmp_path}/nowhere/disk.img")
+    with pytest.raises(TransportError, match=r"nowhere/disk\.img cannot be made: No such file"):
+        device.arguments(tmp_path)
+
+
+def test_each_namespace_has_an_image_of_its_own(tmp_path: Path) -> None:
+    told = parse(f"nvme:file={tmp_path}/d.img,namespaces=3,block=4096").arguments(tmp_path)
+    assert files(told) == [f"{tmp_path}/d.img{n}" for n in ("", ".2", ".3")]
+    controller, *namespaces = devices(told)
+    assert controller.startswith("nvme,id=nvme4,addr=0x4,")
+    assert [f"nsid={number}" in one for number, one in enumerate(namespaces, 1)] == [True] * 3
+    assert all("logical_block_size=4096" in one for one in namespaces)
+
+
+def test_vectors_and_transfer_size_reach_the_controller(tmp_path: Path) -> None:
+    (controller, _) = devices(parse("nvme:vectors=5,mdts=3,serial=A,,B").arguments(tmp_path))
+    for told in ("msix_qsize=5", "max_ioqpairs=4", "mdts=3", "serial=A,,B"):
+        assert told in controller
+
+
+def test_a_comma_in_a_file_name_reaches_qemu(tmp_path: Path) -> None:
+    told = parse(f"nvme:file={tmp_path}/a,,b.img").arguments(tmp_path)
+    assert files(told) == [f"{tmp_path}/a,b.img"]
+    assert quote("a,b") == "a,,b"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_sits_where_it_was_put(kind: str, tmp_path: Path) -> None:
+    told = devices(LabDevice(kind).arguments(tmp_path, slot=9))
+    assert sum("addr=0x9" in one for one in told) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_key_says_what_it_is(kind: str) -> None:
+    assert KINDS[kind].name == kind
+    assert KINDS[kind].what
+    assert all(KINDS[kind].keys.values())
+
+
+@pytest.mark.parametrize("slot", [SLOTS[0] - 1, SLOTS[-1] + 1])
+def test_there_are_only_so_many_places(slot: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"no place {slot}"):
+        LabDevice("vga").arguments(tmp_path, slot)
