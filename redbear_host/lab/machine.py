@@ -125,13 +125,13 @@ class Machine:
                 self.qmp: Final = Qmp(monitor, _START_WITHIN_S)
                 self._wire: Final = Wire(self._socket.fileno(), lambda: None)
                 stack.callback(self._wire.close)
-                topology = Topology(self._wire)
+                self.topology: Final = Topology(self._wire)
                 self._await_interrupts()
             except (Gone, TransportError) as error:
                 raise self.qemu.failure("start") from error
             self.functions: Final = [
                 self._function(found, vectors, index if index < shares else None)
-                for index, found in enumerate(topology.functions)
+                for index, found in enumerate(self.topology.functions)
             ]
             self._undo: Final = stack.pop_all()
 

@@ -96,7 +96,10 @@ class Qmp:
                 raise TransportError("QEMU has closed its monitor")
             self._rest += more
         line, _, self._rest = self._rest.partition(b"\n")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
         if not isinstance(answer, dict):
             raise TransportError(f"QEMU's monitor sent {line[:80]!r}, which is no object")
         return answer

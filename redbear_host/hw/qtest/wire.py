@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 from redbear_host.errors import Gone, TransportError
 
-PATIENCE_S: Final = 10  # QEMU answers in microseconds; a stopped one counts as gone after this
+PATIENCE_S: Final = 10.0  # QEMU answers in microseconds; a stopped one counts as gone after this
 
 # Writes whose answers nobody has read yet.  Each answer takes a whole socket buffer of some 768
 # bytes in the kernel; far below the 200 or so that fit, or QEMU and we would both wait to send.
@@ -41,7 +41,7 @@ class Wire:
         """Talk over a copy of socket `fd`; `on_gone` is called once, when QEMU has left."""
         self._socket: Final = socket.socket(fileno=os.dup(fd))
         self._socket.setblocking(True)
-        patience = _TIMEVAL.pack(PATIENCE_S, 0)
+        patience = _TIMEVAL.pack(int(PATIENCE_S), int(PATIENCE_S % 1 * 1_000_000))
         # Deadlines kept by the kernel: Python's own would cost a poll() for every access.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
@@ -56,7 +56,7 @@ class Wire:
         """Send a reading command, newline included; return the number in its answer."""
         try:
             self._send(line)
-            if not self._posted:
+            if not self._posted and not self._rest:
                 answer = self._socket.recv(4096)
                 # The usual case, without taking the answer apart line by line.
                 if answer[:5] == b"OK 0x" and answer.find(b"\n") == len(answer) - 1:
