@@ -9,6 +9,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat, StatVfs
 from redbear_host.classes.disk import Disk
+from redbear_host.classes.diskio import DiskIo
 from redbear_host.classes.opens import Listing, OpenDisk, ParkedOpen
 from redbear_host.classes.parts import Durable
 from redbear_host.classes.volumes import ROOT_INODE, WHOLE, Volume, Volumes
@@ -28,8 +29,9 @@ _DIRECTORY_BLOCK: Final = 4096
 class DiskScheme(Scheme):
     """Disks and their partitions as files, for root only.
 
-    The scheme is made from the driver's disks; `load_partitions` must run before it is served, and
-    `end_batch` at the end of every round of the event loop.
+    The scheme is made from the driver's disks, with `make_io` to decide how much DMA memory each
+    gets; `load_partitions` must run before it is served, and `end_batch` at the end of every round
+    of the event loop.
 
     Plain programs may read and write any bytes; a handle that `require_whole_blocks` was called for
     follows Redox's rule instead.  Opening is exclusive, as on Redox: a disk, any of its partitions,
@@ -44,12 +46,19 @@ class DiskScheme(Scheme):
     replays: ClassVar[bool] = True
     reopens: ClassVar[bool] = True
 
-    def __init__(self, name: str, disks: Sequence[Disk], *, exclusive: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        disks: Sequence[Disk],
+        *,
+        exclusive: bool = True,
+        make_io: Callable[[Disk], DiskIo] = DiskIo,
+    ) -> None:
         if not name.startswith("disk"):
             raise ValueError(f"the name of a disk scheme starts with disk, not {name!r}")
         self.name = name
         self.exclusive = exclusive  # False lets several handles share a disk
-        self._volumes: Final = Volumes(name, disks)
+        self._volumes: Final = Volumes(name, [make_io(disk) for disk in disks])
         self._ios: Final = self._volumes.ios
         self._files: Final[dict[int, OpenDisk]] = {}
         self._listings: Final[dict[int, Listing]] = {}

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from redbear_host.abi.flags import DT_REG
-from redbear_host.classes.disk import Disk
 from redbear_host.classes.diskio import DiskIo
 from redbear_host.classes.probe import Probe
 from redbear_host.classes.table import Table
@@ -50,9 +49,9 @@ class Volume(NamedTuple):
 class Volumes:
     """Disks in the order they were given, each followed by its partitions in table order."""
 
-    def __init__(self, scheme: str, disks: Sequence[Disk]) -> None:
+    def __init__(self, scheme: str, ios: Sequence[DiskIo]) -> None:
         self._scheme: Final = scheme
-        self.ios: Final = [DiskIo(disk) for disk in disks]
+        self.ios: Final = list(ios)
         self._tables: Final = {io.disk.number: Table("") for io in self.ios}
         if len(self._tables) != len(self.ios):
             raise ValueError(f"two disks of {scheme} have the same number")

@@ -8,19 +8,25 @@ order he likes: a real disk promises no more.  What a driver may not be asked is
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from redbear_host.abi import errno as e
 
 POISON: Final = 0xA5  # what a chunk holds before a read, so that answering too early shows
 
 
+class Memory(Protocol):
+    """Memory for one transfer, as the class adapter hands it back."""
+
+    @property
+    def view(self) -> memoryview: ...
+
+
 class RamChunk:
-    """Memory for one transfer; `busy` while a command has it."""
+    """Memory for one transfer, from `RamDisk.chunk`."""
 
     def __init__(self, size: int) -> None:
         self.view: Final = memoryview(bytearray(size))
-        self.busy = False
 
 
 class Command:
@@ -32,7 +38,7 @@ class Command:
         kind: str,
         lba: int,
         blocks: int,
-        chunk: RamChunk | None,
+        chunk: Memory | None,
         done: Callable[[int], None],
     ) -> None:
         self.kind: Final = kind
@@ -65,7 +71,7 @@ class Command:
             self.execute()
         self._disk.running.remove(self)
         if self._chunk is not None:
-            self._chunk.busy = False
+            self._disk.lent.remove(id(self._chunk))
         self._done(error)
 
     def __repr__(self) -> str:
@@ -94,6 +100,7 @@ class RamDisk:
         self.data: Final = bytearray(block_count * block_size)
         self.queued: list[Command] = []  # not rung for
         self.running: list[Command] = []
+        self.lent: Final[set[int]] = set()  # ids of the chunks commands have
         self._chunks = chunks  # how many may still be made
         self._zeroes: Final = zeroes
 
@@ -104,12 +111,12 @@ class RamDisk:
         self._chunks -= 1
         return RamChunk(size)
 
-    def read(self, lba: int, blocks: int, chunk: RamChunk, done: Callable[[int], None], /) -> None:
+    def read(self, lba: int, blocks: int, chunk: Memory, done: Callable[[int], None], /) -> None:
         """Queue a read."""
         self._queue("read", lba, blocks, chunk, done)
         chunk.view[: blocks * self.block_size] = bytes([POISON]) * (blocks * self.block_size)
 
-    def write(self, lba: int, blocks: int, chunk: RamChunk, done: Callable[[int], None], /) -> None:
+    def write(self, lba: int, blocks: int, chunk: Memory, done: Callable[[int], None], /) -> None:
         """Queue a write."""
         if not self.writable:
             raise ValueError("a disk that cannot be written was asked to write")
@@ -144,17 +151,17 @@ class RamDisk:
         kind: str,
         lba: int,
         blocks: int,
-        chunk: RamChunk | None,
+        chunk: Memory | None,
         done: Callable[[int], None],
     ) -> None:
         if lba < 0 or blocks < 0 or lba + blocks > self.block_count:
             raise ValueError(f"{kind} of {blocks} blocks from {lba} on {self.block_count}")
-        if kind not in ("flush",) and not blocks:
+        if kind != "flush" and not blocks:
             raise ValueError(f"{kind} of no blocks")
         if chunk is not None:
-            if chunk.busy:
+            if id(chunk) in self.lent:
                 raise ValueError(f"{kind} at {lba} into memory another command has")
             if blocks * self.block_size > min(len(chunk.view), self.max_transfer):
                 raise ValueError(f"{kind} of {blocks} blocks is too long")
-            chunk.busy = True
+            self.lent.add(id(chunk))
         self.queued.append(Command(self, kind, lba, blocks, chunk, done))
