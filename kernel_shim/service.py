@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from kernel_shim.undo import process_started
 from redbear_host.errors import TransportError
 
 _SETUP_MAX: Final = 1 << 18
+
+_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class State(StrEnum):
@@ -62,6 +65,7 @@ class Running:
         self.ready_after = 0.0  # seconds from spawn to ready, of the present life
         self.early_deaths: list[float] = []
         self.why = ""
+        self.crashed = False  # the last life ended by its own doing, not by a kill from outside
 
     def spawn(self, log_fd: int) -> None:
         """Start the next life: a fresh interpreter, then the set-up over its control socket."""
@@ -115,6 +119,7 @@ class Running:
         setup = {
             "name": service.name,
             "life": self.life,
+            "crashed": self.crashed,
             "schemes": entries,
             "grant": grant,
             "grant_fds": granted,
@@ -132,7 +137,9 @@ class Running:
         if self.control is not None:
             self.control.close()
             self.control = None
-        if info is None or info.si_code == os.CLD_EXITED:
+        exited = info is None or info.si_code == os.CLD_EXITED
+        self.crashed = exited or (info is not None and info.si_status not in _FROM_OUTSIDE)
+        if info is None or exited:
             return f"exit status {info.si_status if info else 'unknown'}"
         return f"signal {info.si_status}"
 

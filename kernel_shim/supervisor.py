@@ -48,24 +48,27 @@ class Supervisor:
         self._mount_created = False
         self._began: Final = time.time()
         self._stopping = False
+        self._opened = False
+        self._dismiss: Callable[[], None] = lambda: None
 
     # -- the instance ----------------------------------------------------------------------------
 
     def open(self) -> None:
         """Take the run directory and the mount point; `ConfigError` if either is taken."""
         self._run_dir.lock()
-        self._undo.callback(self._run_dir.unlock)
-        left = self._run_dir.read()
-        if left:
-            raise ConfigError(
-                "an earlier redbear-host ended without cleaning up",
-                "clean up after it with: redbear-host down",
-            )
-        self._check_mount_point()
+        try:
+            if self._run_dir.read():
+                raise ConfigError(
+                    "an earlier redbear-host ended without cleaning up",
+                    "clean up after it with: redbear-host down",
+                )
+            self._check_mount_point()
+        except RedbearError:
+            self._run_dir.unlock()
+            raise
+        self._opened = True
         self._save()
-        self._undo.callback(self._run_dir.clear)
-        self._undo.callback(self._run_dir.empty_scratch)
-        self._undo.callback(start_guardian(self._run_dir.path))
+        self._dismiss = start_guardian(self._run_dir.path)
         try:
             if not self.mount.exists():
                 self.mount.mkdir(parents=True)
@@ -90,9 +93,20 @@ class Supervisor:
                 raise ConfigError(f"{self.mount} is not empty", hint)
 
     def close(self) -> None:
-        """Undo everything, in reverse order."""
+        """Undo everything, in reverse order; what fails is left to the guardian.
+
+        Raises the first error after everything else was undone.
+        """
         self._stopping = True
-        self._undo.close()
+        if not self._opened:
+            return
+        try:
+            self._undo.close()
+            self._run_dir.empty_scratch()
+            self._run_dir.clear()
+        finally:
+            self._run_dir.unlock()
+            self._dismiss()
 
     def scratch(self, name: str) -> Path:
         """Make a folder that goes with the instance."""
@@ -172,7 +186,11 @@ class Supervisor:
         self.loop.watch(control.fileno(), lambda: self._on_control(running, control))
 
     def _on_control(self, running: Running, control: socket.socket) -> None:
-        if not control.recv(4096):
+        try:
+            said = control.recv(4096)
+        except ConnectionResetError:  # it died with an unread message of ours
+            said = b""
+        if not said:
             self.loop.unwatch(control.fileno())
             return
         running.state = State.READY

@@ -13,15 +13,15 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import import_module
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from redbear_host import log
-from redbear_host.errors import ProtocolError
+from redbear_host.errors import DeviceError, ProtocolError
 from redbear_host.hw.clock import SystemClock
-from redbear_host.hw.ports import PciFunction
+from redbear_host.hw.ports import InterruptKind, PciFunction
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.scheme import Scheme
 from schemefs.connection import Connection
@@ -35,6 +35,40 @@ _LANDINGS: Final = {
     "vfio": "redbear_host.hw.vfio.function",
     "qtest": "redbear_host.hw.qtest.function",
 }
+
+
+class Timed(Protocol):
+    """A driver that has to look after something by a certain time."""
+
+    @property
+    def deadline(self) -> float:
+        """When to call `tick`, on the clock of CLOCK_MONOTONIC, in seconds."""
+        ...
+
+    def tick(self, now: float) -> object:
+        """Look after it."""
+        ...
+
+
+def _interrupt(fd: int, vector: int, handler: Callable[[int], object]) -> Callable[[], None]:
+    """Make the callback of one eventfd."""
+
+    def on_event() -> None:
+        try:
+            os.eventfd_read(fd)
+        except BlockingIOError:
+            return  # counted already by an earlier look
+        handler(vector)
+
+    return on_event
+
+
+def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        second()
+
+    return both
 
 
 class Daemon(ExitStack):
@@ -81,6 +115,77 @@ class Daemon(ExitStack):
         self.callback(function.close)
         return function
 
+    def choose_interrupts(self, function: PciFunction, most: int) -> tuple[InterruptKind, int]:
+        """Choose the best kind the function offers, and at most `most` vectors of it.
+
+        MSI-X, then MSI, then INTx, as Redox does.  `DeviceError` when it cannot interrupt at all.
+        """
+        offered = function.interrupts
+        for kind in (InterruptKind.MSIX, InterruptKind.MSI, InterruptKind.INTX):
+            count: int = getattr(offered, kind)
+            if count:
+                return kind, min(count, most)
+        raise DeviceError(f"{function.address} offers no interrupt")
+
+    def watch_interrupts(
+        self,
+        function: PciFunction,
+        kind: InterruptKind,
+        vectors: int,
+        handler: Callable[[int], object],
+    ) -> None:
+        """Enable `vectors` interrupts of `kind` and call `handler(vector)` when one fires.
+
+        An INTx line is unmasked after its handler has run: only then is the device quiet.
+        """
+        fds = function.enable_interrupts(kind, vectors)
+        self.callback(function.disable_interrupts)
+        for vector, fd in enumerate(fds):
+            on_event = _interrupt(fd, vector, handler)
+            if kind is InterruptKind.INTX:
+                on_event = _then(on_event, function.unmask_intx)
+            self.loop.watch(fd, on_event)
+            self.callback(self.loop.unwatch, fd)
+
+    def watch_removal(self, function: PciFunction, handler: Callable[[], None]) -> None:
+        """Call `handler` once when the function leaves; the daemon goes on serving errors."""
+
+        def on_gone() -> None:
+            self.loop.unwatch(function.gone_fd)
+            handler()
+
+        self.loop.watch(function.gone_fd, on_gone)
+
+    def keep_time(self, driver: Timed) -> None:
+        """Call `driver.tick` whenever its `deadline` has come, also when that moves nearer."""
+        timer = self.loop.at(driver.deadline, lambda: None)
+
+        def tick() -> None:
+            driver.tick(self.loop.now())
+            rearm()
+
+        def rearm() -> None:
+            nonlocal timer
+            timer.cancel()
+            timer = self.loop.at(driver.deadline, tick)
+
+        def look() -> None:
+            if driver.deadline < timer.when:
+                rearm()
+
+        rearm()
+        self.loop.at_round_end(look)
+
+    def wait_for(self, start: Callable[[Callable[[], None]], None]) -> None:
+        """Call `start` and run the loop until it calls back: for what must be done before serving.
+
+        The drivers' own deadlines end a wait for a device; there is none here.
+        """
+        finished: list[bool] = []
+        self.loop.soon(lambda: start(lambda: finished.append(True)))
+        while not finished:
+            self.loop.run_round()
+
     def serve(self, name: str, scheme: Scheme) -> None:
         """Serve `scheme` under `name`: first what a predecessor left, then new requests."""
         entry = next(s for s in self._setup["schemes"] if s["name"] == name)
@@ -88,7 +193,11 @@ class Daemon(ExitStack):
         journal = Journal.open(self._fds[entry["journal_fd"]])
         journal.begin_life()
         connection = Connection(
-            self._fds[entry["connection_fd"]], journal, self.loop, scheme.replays
+            self._fds[entry["connection_fd"]],
+            journal,
+            self.loop,
+            scheme.replays,
+            self._setup["crashed"],
         )
         self.callback(connection.close)
         Door(connection, scheme, self.loop).start()

@@ -23,7 +23,7 @@ from schemefs.request import EMPTY, FuseRequest
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 64  # requests taken before the loop looks at interrupts and timers again
-_MAX_TRIES: Final = 3  # a request that was in hand at this many deaths is answered with EIO
+_MAX_TRIES: Final = 3  # a request that was in hand at more crashes than this is answered EIO
 # These are dealt with at once and never wait, so they may use the last free slot.
 _PROMPT: Final = frozenset((p.INTERRUPT, p.FORGET, p.BATCH_FORGET, p.RELEASE, p.RELEASEDIR))
 
@@ -47,10 +47,11 @@ class Connection:
     """The connection `fd`, with the journal that goes with it.
 
     `replays` is the scheme's: it decides what happens when memory for payloads runs out, since a
-    request that will not be replayed need not be kept in the journal.
+    request that will not be replayed need not be kept in the journal.  `crashed` says that the
+    predecessor died by its own doing, so that one of its requests may be to blame.
     """
 
-    def __init__(self, fd: int, journal: Journal, loop: Loop, replays: bool) -> None:
+    def __init__(self, fd: int, journal: Journal, loop: Loop, replays: bool, crashed: bool) -> None:
         self.fd: Final = fd
         self.journal: Final = journal
         self.live: Final[dict[int, FuseRequest]] = {}  # by unique: taken and not answered
@@ -58,6 +59,7 @@ class Connection:
         self.on_end: Callable[[], None] = loop.stop  # called when the mount is gone
         self._loop: Final = loop
         self._replays: Final = replays
+        self._crashed: Final = crashed
         self._words: Final = journal.words
         self._requests: Final[dict[int, FuseRequest]] = {}
         self._free: Final = list(reversed(range(journal.geometry.requests)))
@@ -121,10 +123,11 @@ class Connection:
 
     def _rerun(self, request: FuseRequest) -> None:
         """Deliver a predecessor's request, unless it seems to be what kills daemons."""
-        tries = self._words[request.word + TRIES] = self._words[request.word + TRIES] + 1
+        tries = self._words[request.word + TRIES] + self._crashed
+        self._words[request.word + TRIES] = tries
         if tries > _MAX_TRIES or self._words[request.word + DATA] == LOST:
             log.error(
-                "request %d (opcode %d) of pid %d is given up: in hand at %d deaths",
+                "request %d (opcode %d) of pid %d is given up: in hand at %d crashes",
                 *(request.unique, request.opcode, request.caller.pid, tries),
             )
             self.refuse(request, e.EIO)

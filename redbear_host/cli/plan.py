@@ -45,7 +45,8 @@ def plan(wanted: Config) -> list[Planned]:
         functions = {function.address: function for function in host_functions()}
         planned += [_planned(device, functions, manifests) for device in wanted.devices]
     for number, lab in enumerate(wanted.labs):
-        planned.append(PlannedLab(lab, LAB_SEGMENT + number, manifests))
+        device = LabDevice(lab.name, lab.options)
+        planned.append(PlannedLab(device, LAB_SEGMENT + number, manifests))
     return planned
 
 

@@ -18,6 +18,7 @@ from redbear_host.cli.detach import Detached
 from redbear_host.cli.plan import Planned, plan
 from redbear_host.cli.tree import tree
 from redbear_host.errors import ConfigError, RedbearError
+from redbear_host.lab.devices import LabDevice, parse
 from redbear_host.manifest import installed, named
 
 HELP: Final = "take devices, start their daemons and mount what they serve below /scheme"
@@ -68,13 +69,13 @@ def run(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace) -> config.Config:
     base = config.Config()
     if args.config is not None:
-        base = config.load(args.config, installed())
+        base = config.load(args.config, installed(), LabDevice)
     return config.merge(
         base,
         mount=args.mount,
         run_dir=args.run_dir,
         devices=[Bdf.parse(text) for text in args.devices],
-        labs=[config.parse_lab(text, Path.cwd()) for text in args.labs],
+        labs=[config.Lab(lab.kind, lab.options) for lab in map(parse, args.labs)],
     )
 
 

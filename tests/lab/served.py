@@ -180,8 +180,8 @@ def main() -> None:
     )
     loop = Loop()
     book = Journal.open(int(journal))
-    book.begin_life()
-    door = Door(Connection(int(connection), book, loop, scheme.replays), scheme, loop)
+    crashed = book.begin_life() > 1
+    door = Door(Connection(int(connection), book, loop, scheme.replays, crashed), scheme, loop)
     door.start()
     loop.run()
 

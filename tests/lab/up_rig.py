@@ -68,15 +68,18 @@ class Up:
     def log(self, name) -> str:
         return "".join(p.read_text() for p in (self.run_dir / "log").glob(f"{name}*.log"))
 
+    def _written(self, prefix):
+        state = json.loads((self.run_dir / "state.json").read_text())
+        return next(d for d in state["daemons"] if d["name"].startswith(prefix))
+
     def kill(self, prefix, number=signal.SIGKILL):
         """Kill a daemon by its own pid and wait until its successor is ready; return seconds."""
-        before = self.daemon(prefix)
+        before = self._written(prefix)
         began = time.monotonic()
         os.kill(before["pid"], number)
         deadline = began + 20
         while True:
-            state = json.loads((self.run_dir / "state.json").read_text())
-            now = next(d for d in state["daemons"] if d["name"] == before["name"])
+            now = self._written(prefix)
             if now["state"] == "ready" and now["restarts"] > before["restarts"]:
                 return time.monotonic() - began
             assert now["state"] != "failed", now["why"] + self.log(prefix)

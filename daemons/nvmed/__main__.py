@@ -1,0 +1,38 @@
+"""nvmed's start: its controller, its interrupts, and the disks it serves."""
+
+from __future__ import annotations
+
+from daemons.nvmed.driver import Controller
+from redbear_host.classes.block import DiskScheme
+from redbear_host.daemon import Daemon
+
+
+def main() -> None:
+    """Serve until the shim says stop."""
+    with Daemon.receive() as daemon:
+        function = daemon.function()
+        queues = daemon.options["queues"]
+        kind, vectors = daemon.choose_interrupts(function, 1 + queues)
+        controller = Controller(
+            function,
+            daemon.clock,
+            vectors=vectors,
+            queues=queues,
+            depth=daemon.options["depth"],
+            timeout=daemon.options["timeout_ms"] / 1000,
+        )
+        daemon.watch_interrupts(function, kind, vectors, controller.on_interrupt)
+        daemon.watch_removal(function, controller.gone)
+        controller.start()
+        daemon.callback(controller.stop)
+        daemon.keep_time(controller)
+        name = daemon.scheme_names[0]
+        disks = DiskScheme(name, controller.namespaces)
+        daemon.loop.at_round_end(disks.end_batch)
+        daemon.wait_for(disks.load_partitions)
+        daemon.serve(name, disks)
+        daemon.run()
+
+
+if __name__ == "__main__":
+    main()
