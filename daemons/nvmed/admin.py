@@ -98,11 +98,14 @@ class Admin:
 
     # -- enabling and disabling --------------------------------------------------------------------
 
-    def disable(self) -> Story[None]:
-        """Reset the controller (3.7.2): after this it touches no memory of ours."""
+    def disable(self, inherited: bool = False) -> Story[None]:
+        """Reset the controller (3.7.2): after this it touches no memory of ours.
+
+        `inherited` says that somebody else may have enabled it, at any time.
+        """
         csts = self.status()
         enabled = self.regs.CC.read().EN
-        if enabled and not csts.RDY and not csts.CFS:
+        if inherited and enabled and not csts.RDY and not csts.CFS:
             # Clearing EN while the controller is still coming up is undefined (3.1.3.5); whoever
             # drove it before us may have died just then.
             try:

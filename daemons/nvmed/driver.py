@@ -132,7 +132,6 @@ class Controller:
         `start` may be tried again.
         """
         self.stop()
-        self._function.set_bus_master(True)
         try:
             self._admin = Admin(self._function, self._clock, self._timeout)
             self._tell(self._bring_up(self._admin))
@@ -180,7 +179,9 @@ class Controller:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _bring_up(self, admin: Admin) -> Story[None]:
-        yield from admin.disable()
+        # With bus mastering still off: it may yet know addresses a predecessor gave it.
+        yield from admin.disable(inherited=True)
+        self._function.set_bus_master(True)
         yield from admin.enable()
         self.identity = yield from admin.identify_controller()
         limit = min(self._most, longest(admin.page))
@@ -221,6 +222,8 @@ class Controller:
         while self._clock.now() < deadline and self._lanes.busy:
             self.poll()
             yield
+        if self.state is not State.RUNNING:
+            raise DeviceError(f"{self.counters.nonsense} completions made no sense")
         for lane in self._lanes.pairs:
             yield from admin.delete(lane)
         yield from admin.shutdown(self.identity.shutdown_s)
