@@ -216,9 +216,9 @@ class BlockMachineWithoutZeroes(BlockMachine):
     zeroes = False
 
 
-BlockMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+BlockMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
 BlockMachineWithoutZeroes.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=50, deadline=None
+    max_examples=25, stateful_step_count=50, deadline=None
 )
 
 TestBlockMachine = BlockMachine.TestCase
