@@ -28,8 +28,8 @@ class Planned(Protocol):
         """Return the lines that `up --plan` prints."""
         ...
 
-    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
-        """Take the device; return what only we can tell pcid about it."""
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
+        """Take the device; return what pcid is told: its address, its driver, a lab's config."""
         ...
 
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
@@ -121,7 +121,7 @@ class PlannedFunction:
         names = ", ".join(self._manifest.scheme_names(self._address))
         return [*lines, f"    start {self._manifest.name} to serve {names}"]
 
-    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
         """Check that nobody uses it, bind it to vfio-pci, claim it."""
         from kernel_shim.take import take
 
@@ -129,7 +129,7 @@ class PlannedFunction:
         with progress.step(f"take {address}"):
             self._taken = take(address, lambda record: supervisor.note_binding(address, record))
             supervisor.hold_device(self._taken)
-        return None
+        return {"address": address, "driver": self._manifest.name}
 
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
         """Start its daemon."""
@@ -152,7 +152,7 @@ class PlannedLab:
         keys = ",".join(f"{key}={value}" for key, value in self._device.options.items())
         return [f"start QEMU with {self._device.kind}{':' + keys if keys else ''}"]
 
-    def take(self, supervisor: Supervisor) -> Mapping[str, Any] | None:
+    def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
         """Start its QEMU and find the daemon for what is in it."""
         with progress.step(f"start QEMU's {self._device.kind}"):
             folder = supervisor.scratch(f"lab-{self._segment:04x}")

@@ -104,8 +104,7 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         stack.callback(_close, supervisor)
         with progress.step(f"mount {wanted.general.mount}"):
             supervisor.open()
-        told = [one.take(supervisor) for one in planned]
-        functions = [facts for facts in told if facts is not None]
+        functions = [one.take(supervisor) for one in planned]
         _start_pcid(supervisor, wanted, functions)
         for one in planned:
             one.start(supervisor, wanted)
@@ -134,7 +133,10 @@ def _start_pcid(
                 module=manifest.module,
                 schemes=manifest.scheme_names(None),
                 options=wanted.options(manifest),
-                facts={"lab": functions},
+                facts={
+                    "lab": [facts for facts in functions if "config" in facts],
+                    "drivers": {facts["address"]: facts["driver"] for facts in functions},
+                },
                 early_deaths=manifest.restart.at_most,
                 within=float(manifest.restart.within),
             )
