@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from block_bench import Call
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -13,47 +13,10 @@ from redbear_host.classes.block import DiskScheme
 from redbear_host.classes.mbr import BootRecord, PartitionRecord
 from redbear_host.errors import Refused
 from redbear_host.models.ramdisk import RamDisk
-from redbear_host.scheme.request import LATER, Caller, Request
+from redbear_host.scheme.request import LATER
 from redbear_host.scheme.scheme import POSITIONED, ROOT
 
 RW = f.O_RDWR
-
-
-class Call(Request):
-    """A request that keeps its answer; a second one fails the test."""
-
-    def __init__(self, uid: int = 0) -> None:
-        super().__init__()
-        self.caller = Caller(1, uid, uid)
-        self.results: list[Any] = []
-        self.errors: list[int] = []
-
-    def answer(self, result: Any, /) -> None:
-        assert not self.results
-        assert not self.errors
-        self.results.append(bytes(result) if isinstance(result, memoryview) else result)
-
-    def refuse(self, errno: int, /) -> None:
-        assert not self.results
-        assert not self.errors
-        self.errors.append(errno)
-
-    @property
-    def result(self) -> Any:
-        assert self.errors == []
-        assert len(self.results) == 1
-        return self.results[0]
-
-    @property
-    def error(self) -> int:
-        assert self.results == []
-        assert len(self.errors) == 1
-        return self.errors[0]
-
-    def give_up(self) -> None:
-        self.cancelled = True
-        assert self.on_cancel is not None
-        self.on_cancel(self)
 
 
 def mbr(*records: tuple[int, int]) -> bytes:
