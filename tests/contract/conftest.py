@@ -6,17 +6,20 @@ A landing is a function that takes a temporary folder and returns a context with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import qemu_rig
 from rig import Rig, crash_in_child
 
 from redbear_host.hw.ports import PciFunction
-from redbear_host.hw.qtest import open_function
-from redbear_host.lab.devices import parse
 from redbear_host.lab.machine import Machine
+from redbear_host.models.clock import FakeClock
+from redbear_host.models.function import Slot
+from redbear_host.models.nvme import Media, NvmeModel
 
 pytest.register_assert_rewrite("function_suite", "nvme_probe")
 
@@ -29,7 +32,7 @@ class QtestRig:
         (self._function,) = machine.functions
 
     def open(self) -> PciFunction:
-        return open_function(*self._function.copy())
+        return qemu_rig.opened(self._function)
 
     def crash(self) -> None:
         crash_in_child(*self._function.grant())
@@ -40,11 +43,59 @@ class QtestRig:
 
 @contextmanager
 def qtest_rig(folder: Path) -> Iterator[Rig]:
-    with Machine(parse("nvme:size=16M").arguments(folder)) as machine:
+    with qemu_rig.nvme(folder) as machine:
         yield QtestRig(machine)
 
 
-LANDINGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {"qtest": qtest_rig}
+class EventBell:
+    """An eventfd, as every other landing has for an interrupt."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def ring(self) -> None:
+        os.eventfd_write(self.fd, 1)
+
+    def hush(self) -> None:
+        with suppress(BlockingIOError):  # nobody rang
+            os.eventfd_read(self.fd)
+
+
+class ModelRig:
+    """The Python model; a daemon that is killed leaves its slot as it is."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
+    def open(self) -> PciFunction:
+        return self._slot.open()
+
+    def crash(self) -> None:
+        # Imported late: `register_assert_rewrite` has its assertions rewritten first.
+        from nvme_probe import leave_running
+
+        leave_running(self._slot.open())
+
+    def pull(self) -> None:
+        self._slot.pull()
+
+
+@contextmanager
+def model_rig(folder: Path) -> Iterator[Rig]:
+    with ExitStack() as undo:
+
+        def new_bell() -> EventBell:
+            bell = EventBell()
+            undo.callback(os.close, bell.fd)
+            return bell
+
+        yield ModelRig(Slot(NvmeModel({1: Media()}, FakeClock()), new_bell))
+
+
+LANDINGS: dict[str, Callable[[Path], AbstractContextManager[Rig]]] = {
+    "model": model_rig,
+    "qtest": qtest_rig,
+}
 
 
 @pytest.fixture(params=LANDINGS)
