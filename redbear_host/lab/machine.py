@@ -36,7 +36,7 @@ from redbear_host.lab.topology import ECAM, Found, Topology
 MEMORY: Final = 128 << 20  # bytes of RAM; it is sparse, unused DMA memory costs nothing
 MEMORY_MAX: Final = 2 << 30  # above it q35 splits its RAM in two, and IOVAs are offsets no longer
 ARENA_START: Final = 1 << 20  # a PC's memory has holes below this
-VECTORS: Final = 32  # for the messages of one function
+VECTORS: Final = 32  # for messages
 
 _DOORBELL: Final = DOORBELL_BASE + DOORBELL_REGISTER
 _COOKIE: Final = 0x1000  # in RAM below the arena; the firmware's stack is elsewhere
@@ -78,7 +78,10 @@ class LabFunction:
 
 
 class Machine:
-    """One QEMU.  `functions` are its PCI functions but for the chipset's, in bus order."""
+    """One QEMU.  `functions` are its PCI functions but for the chipset's, in bus order.
+
+    They share one conversation with QEMU, so only one of them can be in use at a time.
+    """
 
     def __init__(
         self,
@@ -86,29 +89,28 @@ class Machine:
         *,
         memory: int = MEMORY,
         vectors: int = VECTORS,
-        shares: int = 1,
         segment: int = 0,
     ) -> None:
         """Start QEMU with `arguments` on top of an empty q35, and enumerate its buses.
 
-        Device 3 of bus 0 is taken; give devices `addr=4` and up.  Each of the first `shares`
-        functions gets `vectors` (a power of two) message vectors of its own.  `segment` is the PCI
-        segment that the functions' addresses show, so that those of two machines differ.
-        `TransportError` carries QEMU's own words when it refuses to start.
+        Device 3 of bus 0 is taken; give devices `addr=4` and up.  `vectors` message vectors are
+        there for whichever function is in use.  `segment` is the PCI segment that the functions'
+        addresses show, so that those of two machines differ.  `TransportError` carries QEMU's own
+        words when it refuses to start.
         """
         self.segment: Final = segment
         if memory > MEMORY_MAX:
             raise ValueError(f"a lab machine has at most {MEMORY_MAX:#x} bytes, not {memory:#x}")
-        lines_from = vectors * shares
         with ExitStack() as stack:
             self._arena: Final = _memfd("redbear-lab-ram", memory, stack)
-            self._memory: Final = memoryview(mmap.mmap(self._arena, memory))
-            self._doorbell: Final = Doorbell(lines_from + LINES)
+            self._memory: Final = memoryview(stack.enter_context(mmap.mmap(self._arena, memory)))
+            stack.callback(self._memory.release)
+            self._doorbell: Final = Doorbell(vectors + LINES)
             stack.callback(self._doorbell.close)
             self._socket, wire_end = _pair(stack)
             monitor, monitor_end = _pair(stack)
             wire_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-            image = firmware(_DOORBELL, lines_from)
+            image = firmware(_DOORBELL, vectors)
             rom = _memfd("redbear-lab-rom", len(image), stack)
             os.pwrite(rom, image, 0)
             told = [
@@ -130,8 +132,7 @@ class Machine:
             except (Gone, TransportError) as error:
                 raise self.qemu.failure("start") from error
             self.functions: Final = [
-                self._function(found, vectors, index if index < shares else None)
-                for index, found in enumerate(self.topology.functions)
+                self._function(found, vectors) for found in self.topology.functions
             ]
             self._undo: Final = stack.pop_all()
 
@@ -183,7 +184,7 @@ class Machine:
                 return
         raise TransportError("QEMU's processor or its doorbell does not answer")
 
-    def _function(self, found: Found, vectors: int, share: int | None) -> LabFunction:
+    def _function(self, found: Found, vectors: int) -> LabFunction:
         fds = [self._socket.fileno(), self._arena, self.qemu.pidfd]
         members: dict[str, Any] = {
             "machine": "qtest",
@@ -198,7 +199,6 @@ class Machine:
             "socket_fd": 0,
             "arena_fd": 1,
             "machine_fd": 2,
-            "vector_base": 0,
             "vector_fds": [],
             "intx_fd": None,
             "intx_unmask": [0, 0],
@@ -207,10 +207,8 @@ class Machine:
             members["intx_fd"] = len(fds)
             members["intx_unmask"] = list(unmask_message(found.line))
             fds.append(self._doorbell.vectors[found.line - LINES])
-        if share is not None:
-            base = members["vector_base"] = share * vectors
-            members["vector_fds"] = list(range(len(fds), len(fds) + vectors))
-            fds += self._doorbell.vectors[base : base + vectors]
+        members["vector_fds"] = list(range(len(fds), len(fds) + vectors))
+        fds += self._doorbell.vectors[:vectors]
         return LabFunction(self, found, members, fds)
 
 

@@ -41,13 +41,13 @@ class QtestFunction:
 
     def __init__(self, grant: Grant, held: ExitStack) -> None:
         """Use `open_function`."""
-        self._left: Final = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        held.callback(os.close, self._left)
+        left = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        held.callback(os.close, left)
         # Readable when either is: QEMU has ended, or we found that the function was unplugged.
         self._gone: Final = held.enter_context(select.epoll())
-        self._gone.register(self._left, select.EPOLLIN)
+        self._gone.register(left, select.EPOLLIN)
         self._gone.register(grant.machine_fd, select.EPOLLIN)
-        self._wire: Final = Wire(grant.socket_fd, lambda: os.eventfd_write(self._left, 1))
+        self._wire: Final = Wire(grant.socket_fd, lambda: os.eventfd_write(left, 1))
         held.callback(self._wire.close)
         end = grant.arena_start + grant.arena_size
         memory = memoryview(mmap.mmap(grant.arena_fd, end))

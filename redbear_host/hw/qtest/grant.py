@@ -17,8 +17,7 @@ class Grant:
     bdf: int  # where it is inside its QEMU: bus << 8 | device << 3 | function
     ecam: int
     bars: tuple[tuple[int, int, int, str], ...]  # number, address, bytes, "mem" or "io"
-    doorbell: int  # where a message is written: a 32-bit register
-    vector_base: int  # what is written for vector 0; a power of two, or 0
+    doorbell: int  # a 32-bit write of n to this address signals vector n
     iova: int  # where the device sees the first byte of `arena_fd`
     arena_start: int  # bytes at the start of it that are not ours to hand out
     arena_size: int
@@ -50,7 +49,6 @@ class Grant:
                 ecam=int(members["ecam"]),
                 bars=tuple((int(n), int(a), int(s), str(k)) for n, a, s, k in members["bars"]),
                 doorbell=int(members["doorbell"]),
-                vector_base=int(members["vector_base"]),
                 iova=int(members["iova"]),
                 arena_start=int(members["arena_start"]),
                 arena_size=int(members["arena_size"]),

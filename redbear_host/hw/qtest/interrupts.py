@@ -31,8 +31,8 @@ from redbear_host.hw.qtest.window import Window
 class InterruptSwitch:
     """Switches one function between its kinds of interrupt.
 
-    The doorbell signals one eventfd for each number written to it: vector n of the function writes
-    `vector_base + n`.
+    The doorbell takes the number of a vector as its data: vector n of the function is eventfd n of
+    the grant.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class InterruptSwitch:
         if isinstance(msi, Msi64):
             msi.UPPER_ADDRESS.write(Address32())
         # The function puts the vector's number into the low bits itself.
-        msi.DATA.write(MessageData16(DATA=self._grant.vector_base))
+        msi.DATA.write(MessageData16())
         with msi.CONTROL.edit() as control:
             control.MULTIPLE_MESSAGE_ENABLE = (count - 1).bit_length()
             control.MSI_ENABLE = True
@@ -131,7 +131,7 @@ class InterruptSwitch:
             if number < count:
                 entry.ADDRESS.write(Address32(ADDRESS=self._grant.doorbell))
                 entry.UPPER_ADDRESS.write(Address32())
-                entry.DATA.write(MessageData32(DATA=self._grant.vector_base + number))
+                entry.DATA.write(MessageData32(DATA=number))
             entry.CONTROL.write(VectorControl(MASK=number >= count))
         control.FUNCTION_MASK = False
         msix.CONTROL.write(control)
