@@ -1,3 +1,3 @@
-"""redbear_host/lab."""
+"""QEMU as a laboratory: device models without a guest (machine), Linux guests (guest)."""
 
 from __future__ import annotations
