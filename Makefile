@@ -62,7 +62,10 @@ format: setup  ## let ruff set the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup  ## measure the driver and the FUSE path beside the kernel's own driver
-	@$(SUDO) sh tools/bench.sh
+	@echo 'bench: the driver alone, over QEMU by qtest'
+	@$(SUDO) $(BIN)/python benchmarks/nvme_driver.py qtest
+	@echo 'bench: this driver, that of the kernel, and the FUSE path, in one boot of the guest'
+	@$(RUN) lab vm -- $(BIN)/python benchmarks/nvme_driver.py guest
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
