@@ -62,6 +62,8 @@ format: setup  ## let ruff set the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: setup  ## measure the driver and the FUSE path beside the kernel's own driver
+	@echo 'bench: the disk scheme alone, over a disk that does nothing'
+	@$(BIN)/python benchmarks/disk_scheme.py
 	@echo 'bench: the driver alone, over QEMU by qtest'
 	@$(SUDO) $(BIN)/python benchmarks/nvme_driver.py qtest
 	@echo 'bench: this driver, that of the kernel, and the FUSE path, in one boot of the guest'
