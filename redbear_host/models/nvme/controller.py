@@ -72,7 +72,7 @@ class NvmeModel:
         self.registers: Final = Registers(self, cap | mpsmin << 52)
         self.completed = 0  # completions posted so far
         self._host: Host | None = None
-        self._admin: Final = AdminCommands(self)
+        self.admin: Final = AdminCommands(self)
         self._nvm: Final = NvmCommands(self)
         self.forget()
 
@@ -116,7 +116,7 @@ class NvmeModel:
         self.cqs: dict[int, Completion] = {}
         self.running: list[Running] = []
         self.waiting_events: list[Running] = []
-        self._admin.forget()
+        self.admin.forget()
         if self._host is not None:
             self._host.line(False)
 
@@ -174,7 +174,7 @@ class NvmeModel:
             self.violations.append(f"command {command.sqe.opcode:#x} has flags it must not have")
         if command.sq.qid == 0 and command.sqe.opcode == ASYNC_EVENT:
             self.waiting_events.append(command)
-            self._admin.report()
+            self.admin.report()
         else:
             self.running.append(command)
 
@@ -199,7 +199,7 @@ class NvmeModel:
         elif command.sq.qid:
             status = self._nvm.execute(sqe)
         else:
-            status, result = self._admin.execute(sqe)
+            status, result = self.admin.execute(sqe)
         if command not in self.running:  # executing it may have reset us
             return True
         self.running.remove(command)
@@ -323,8 +323,8 @@ class NvmeModel:
 
     def warn(self, event: int) -> None:
         """Report an asynchronous event: dword 0 of its completion (5.2.1)."""
-        self._admin.events.append(event)
-        self._admin.report()
+        self.admin.events.append(event)
+        self.admin.report()
 
     def transfer(self, sqe: Sqe, size: int) -> Sequence[memoryview] | int:
         """Find the memory of a command's data by its PRPs; a status when they are wrong."""
