@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from redbear_host.errors import ConfigError, TransportError
@@ -18,10 +17,13 @@ BINARY: Final = "qemu-system-x86_64"
 
 _END_WITHIN_S: Final = 5.0
 _WORDS_MAX: Final = 4096  # bytes of QEMU's own words that go into an error
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
-
-# Looked up before any fork: the child between fork and exec must not import or allocate much.
-_prctl: Final = ctypes.CDLL(None, use_errno=True).prctl
+# The kernel is asked to end the process with its parent, then the shell looks whether the parent
+# was still there: it may have died before.  Python's own way, a function between fork and exec, is
+# not safe in a program with threads.
+_DIE_WITH_PARENT: Final = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("sh", "-c", 'test "$PPID" = "$0" && exec "$@"'),
+)
 
 
 class Qemu:
@@ -41,13 +43,12 @@ class Qemu:
         self._words: Final = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
         try:
             self._process: Final = subprocess.Popen(
-                [binary, *arguments],
+                [*_DIE_WITH_PARENT, str(os.getpid()), binary, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=self._words,
                 stderr=self._words,
                 pass_fds=pass_fds,
                 start_new_session=True,  # Ctrl-C is for us; we end it in order
-                preexec_fn=_die_with(os.getpid()),
             )
         except OSError as error:
             self._words.close()
@@ -91,12 +92,3 @@ class Qemu:
         if not self._words.closed:
             self._words.close()
             os.close(self.pidfd)
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    def between_fork_and_exec() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel knew about our wish
-            os._exit(1)
-
-    return between_fork_and_exec
