@@ -9,7 +9,6 @@ where it would outlive a reboot.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,25 +126,10 @@ def _load(module: str, host: Host) -> None:
 
 
 def _store(host: Host, path: Path, text: str, deadline: float, failure: str) -> None:
-    """Write to sysfs, and do not wait for ever: a driver may block its unbinding for good."""
-    outcome: list[OSError | None] = []
-
-    def write() -> None:
-        try:
-            host.write(path, text)
-            outcome.append(None)
-        except OSError as error:
-            outcome.append(error)
-
-    writer = threading.Thread(target=write, name=f"write {path.name}", daemon=True)
-    writer.start()
-    writer.join(max(0.0, deadline - time.monotonic()))
-    if not outcome:
-        raise TransportError(f"{failure}: still waiting", "see why: dmesg | tail")
-    if outcome[0] is not None:
-        raise TransportError(
-            f"{failure}: {outcome[0].strerror}", "see why: dmesg | tail"
-        ) from outcome[0]
+    try:
+        host.write(path, text, max(0.0, deadline - time.monotonic()))
+    except OSError as error:
+        raise TransportError(f"{failure}: {error.strerror}", "see why: dmesg | tail") from error
 
 
 def _wait(done: Callable[[], bool], deadline: float, failure: str) -> None:

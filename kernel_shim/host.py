@@ -6,6 +6,7 @@ made-up tree.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from dataclasses import dataclass
@@ -61,10 +62,27 @@ class Host:
         except OSError:
             return []
 
-    def write(self, path: Path, text: str) -> None:
-        """Tell the kernel something; may block for as long as a driver pleases."""
-        with path.open("w", encoding="ascii") as file:
-            file.write(text)
+    def write(self, path: Path, text: str, within: float) -> None:
+        """Tell the kernel something; `OSError` if it refuses or takes more than `within` seconds.
+
+        A driver may block its unbinding for good, and whoever asked for it cannot be killed then.
+        So it is a child that asks, and it holds nothing of ours that the driver could wait for.
+        """
+        with subprocess.Popen(
+            ["tee", str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        ) as child:
+            try:
+                _, said = child.communicate(text, timeout=within)
+            except subprocess.TimeoutExpired:
+                child.returncode = 0  # nobody can end it: leaving this block must not wait for it
+                raise TimeoutError(errno.ETIMEDOUT, f"no answer within {within:.1f} s") from None
+            if child.returncode:
+                raise OSError(errno.EIO, said.strip().rpartition(": ")[2] or "tee failed")
 
     def open_exclusively(self, path: Path) -> int:
         """Open a block device as its only user; `OSError` with EBUSY if it has one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,7 @@ class Behaviour:
     modules: set[str] = field(default_factory=set)  # what modprobe can load
     writes: list[str] = field(default_factory=list)  # what was written, as `path text`
     fails_at: int = -1  # which of the writes fails
-    stuck: threading.Event | None = None  # unbinding waits for it
+    stuck: bool = False  # unbinding has no end
     claimed: set[str] = field(default_factory=set)  # names that somebody opened exclusively
     uses: dict[str, Uses] = field(default_factory=dict)
 
@@ -97,7 +96,7 @@ class FakeHost(Host):
     def state(self, address: str) -> tuple[str, str]:
         return self.driver(address), self.read(self.folder(address) / "driver_override")
 
-    def write(self, path: Path, text: str) -> None:
+    def write(self, path: Path, text: str, within: float) -> None:
         behaviour = self.behaviour
         behaviour.writes.append(f"{path.relative_to(self.sys)} {text}")
         if len(behaviour.writes) - 1 == behaviour.fails_at:
@@ -105,8 +104,8 @@ class FakeHost(Host):
         if path.name == "driver_override":
             path.write_text((text.strip() or "(null)") + "\n")
         elif path.name == "unbind":
-            if behaviour.stuck is not None:
-                behaviour.stuck.wait(20)
+            if behaviour.stuck:
+                raise TimeoutError(errno.ETIMEDOUT, "no answer")
             (self.folder(text) / "driver").unlink()
         elif path.name == "drivers_probe":
             override = self.read(self.folder(text) / "driver_override")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import os
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_shim import bind
+from kernel_shim.host import MACHINE
 from redbear_host.errors import ConfigError, RedbearError, TransportError
 
 SSD = "0000:04:00.0"
@@ -119,14 +120,11 @@ def test_a_function_that_vfio_refuses_goes_back_to_its_driver(host: FakeHost) ->
 
 
 def test_a_driver_that_never_lets_go_is_not_waited_for(host: FakeHost) -> None:
-    host.behaviour.stuck = threading.Event()
+    host.behaviour.stuck = True
     record = bind.plan(SSD, host)
-    try:
-        with pytest.raises(TransportError, match=r"nvme does not let go of 0000:04:00\.0"):
-            bind.bind(record, host, within=0.05)
-        assert host.driver(SSD) == "nvme"
-    finally:
-        host.behaviour.stuck.set()
+    with pytest.raises(TransportError, match=r"nvme does not let go of 0000:04:00\.0: no answer"):
+        bind.bind(record, host, within=0.05)
+    assert host.driver(SSD) == "nvme"
 
 
 @given(
@@ -216,3 +214,24 @@ def test_a_missing_iommu_is_told_apart(
     assert why in caught.value.message
     assert hint in caught.value.hint
     assert host.behaviour.writes == []
+
+
+# -- how the kernel is told
+
+
+def test_what_is_written_arrives(tmp_path: Path) -> None:
+    (tmp_path / "unbind").write_text("")
+    MACHINE.write(tmp_path / "unbind", SSD, within=20)
+    assert (tmp_path / "unbind").read_text() == SSD
+
+
+def test_a_refusal_is_passed_on_in_the_kernels_words(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file or directory"):
+        MACHINE.write(tmp_path / "nowhere" / "unbind", SSD, within=20)
+
+
+def test_a_write_without_an_end_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "unbind")  # opening it for writing waits for a reader
+    with pytest.raises(TimeoutError, match="no answer within"):
+        MACHINE.write(tmp_path / "unbind", SSD, within=0.05)
+    assert (tmp_path / "unbind").read_text() == SSD  # and it was only late
