@@ -4,7 +4,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -89,8 +89,10 @@ class Allocations(RuleBasedStateMachine):
 
 
 TestAllocations = Allocations.TestCase
+TestAllocations.settings = settings(deadline=None)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 3 * PAGE), min_size=1, max_size=20), st.randoms())
 def test_freed_memory_comes_back(sizes: list[int], random: Random) -> None:
     memory = arena(iova=0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redbear_host.bdf import Bdf
@@ -178,6 +178,7 @@ def test_a_broken_extended_list_is_an_error(words: dict[str, int]) -> None:
         extended_capabilities(space(4096, **words))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(min_size=256, max_size=256), st.binary(min_size=256, max_size=256))
 def test_any_bytes_at_all_end_the_walks(low: bytes, high: bytes) -> None:
     config = Space(low + high * 15)
@@ -235,6 +236,7 @@ def test_an_io_base_address_may_leave_out_its_upper_half() -> None:
     assert decode_bars([0x6001], [0xFF01]) == [Bar(0, BarKind.IO, 0x6000, 0x100, False, False)]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(4, 40))
 def test_the_size_of_a_64_bit_window_is_the_lowest_bit_of_its_mask(shift: int) -> None:
     mask = -(1 << shift) & (1 << 64) - 1
@@ -257,6 +259,7 @@ def test_a_base_address_no_specification_allows_is_an_error(masks: list[int], sa
         decode_bars([0] * len(masks), masks)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(0, 0xFFFF_FFFF), min_size=6, max_size=6))
 def test_any_masks_decode_or_are_refused(masks: list[int]) -> None:
     try:
