@@ -11,6 +11,8 @@ MOUNT ?= /scheme
 UP_ARGS ?= --lab nvme:file=$(IMAGE),serial=RB01 --mount $(MOUNT)
 # For instance PYTEST_ARGS='-x -k journal'.
 PYTEST_ARGS ?=
+# For instance BENCH_ARGS='--only host --json build/bench.json'.
+BENCH_ARGS ?=
 
 # Mounting, claiming devices and booting the labs need root; nothing else here does.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -61,13 +63,9 @@ lint: setup  ## style, types, storeys and file sizes
 format: setup  ## let ruff set the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: setup  ## measure the driver and the FUSE path beside the kernel's own driver
-	@echo 'bench: the disk scheme alone, over a disk that does nothing'
+bench: setup  ## measure scheme and driver, and the kernel's driver beside them in the guest
 	@$(BIN)/python benchmarks/disk_scheme.py
-	@echo 'bench: the driver alone, over QEMU by qtest'
-	@$(SUDO) $(BIN)/python benchmarks/nvme_driver.py qtest
-	@echo 'bench: this driver, that of the kernel, and the FUSE path, in one boot of the guest'
-	@$(RUN) lab vm -- $(BIN)/python benchmarks/nvme_driver.py guest
+	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
