@@ -24,6 +24,7 @@ from schemefs import protocol as p
 from schemefs.attributes import attr, statx
 from schemefs.connection import Connection
 from schemefs.handles import Handle, Handles
+from schemefs.openflags import fcntl_flags
 from schemefs.nodes import Nodes
 from schemefs.request import FuseRequest
 
@@ -146,7 +147,11 @@ class Door:
     def _park(self, request: FuseRequest) -> bool:
         """Keep a request until its handle becomes ready; False when the caller will not wait."""
         handle = self._open.get(request.fh)
-        if handle is None or (handle.flags | openflags.to_redox(request.flags)) & f.O_NONBLOCK:
+        if handle is None:
+            return False
+        # Reads and writes bring the flags as they are now; fcntl(2) may have changed them.
+        brought = request.opcode in (p.READ, p.WRITE)
+        if (fcntl_flags(request.flags) if brought else handle.flags) & f.O_NONBLOCK:
             return False
         request.parked = True
         handle.parked.append(request)
@@ -375,16 +380,15 @@ class Door:
         handle = self._open.get(request.fh)
         if handle is None or handle.number < 0:
             handle = self._handle(request.fh)
-        return self._scheme.read(
-            handle.number, request.size, request.offset, request.flags, request
-        )
+        flags = fcntl_flags(request.flags)
+        return self._scheme.read(handle.number, request.size, request.offset, flags, request)
 
     def _write(self, request: FuseRequest) -> Any:
         handle = self._open.get(request.fh)
         if handle is None or handle.number < 0:
             handle = self._handle(request.fh)
-        data = request.payload
-        return self._scheme.write(handle.number, data, request.offset, request.flags, request)
+        data, flags = request.payload, fcntl_flags(request.flags)
+        return self._scheme.write(handle.number, data, request.offset, flags, request)
 
     def _fsync(self, request: FuseRequest) -> Any:
         return self._scheme.fsync(self._handle(request.fh).number, request)

@@ -7,6 +7,7 @@ from typing import Final
 
 from redbear_host.abi import flags as f
 
+_FCNTL_MOST: Final = 4096  # a client chooses the flags; it may not choose how much we remember
 _ACCESS: Final = {os.O_RDONLY: f.O_RDONLY, os.O_WRONLY: f.O_WRONLY, os.O_RDWR: f.O_RDWR}
 _SINGLE: Final = (
     (os.O_NONBLOCK, f.O_NONBLOCK),
@@ -18,6 +19,19 @@ _SINGLE: Final = (
     (os.O_DIRECTORY, f.O_DIRECTORY),
     (os.O_NOFOLLOW, f.O_NOFOLLOW),
 )
+
+
+_FCNTL: Final[dict[int, int]] = {}  # what `fcntl_flags` has found so far: few, and asked often
+
+
+def fcntl_flags(flags: int) -> int:
+    """Return the Redox flags, of those fcntl(2) may change, that came with a read or write."""
+    known = _FCNTL.get(flags)
+    if known is None:
+        known = to_redox(flags) & f.O_FCNTL_MASK
+        if len(_FCNTL) < _FCNTL_MOST:
+            _FCNTL[flags] = known
+    return known
 
 
 def to_redox(flags: int) -> int:

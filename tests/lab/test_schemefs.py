@@ -288,3 +288,17 @@ def test_a_bug_in_a_scheme_is_an_error_for_its_client_and_the_end_of_the_daemon(
 def test_the_server_ends_when_its_mount_is_taken_away(store):
     assert shell("cat $1 > /dev/null && umount $2", store.point / "a", store.point).returncode == 0
     assert store.server.wait(10) == 0
+
+
+def test_nonblocking_can_be_switched_on_and_off_after_the_open(channel):
+    fd = os.open(channel.point / "c", os.O_RDWR)
+    try:
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        with pytest.raises(BlockingIOError):
+            os.read(fd, 1)
+        os.write(fd, b"x")
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        assert os.read(fd, 1) == b"x"
+    finally:
+        os.close(fd)
