@@ -24,8 +24,8 @@ from schemefs import protocol as p
 from schemefs.attributes import attr, statx
 from schemefs.connection import Connection
 from schemefs.handles import Handle, Handles
-from schemefs.openflags import fcntl_flags
 from schemefs.nodes import Nodes
+from schemefs.openflags import fcntl_flags
 from schemefs.request import FuseRequest
 
 Handler: TypeAlias = Callable[[FuseRequest], Any]
