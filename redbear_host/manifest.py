@@ -6,7 +6,7 @@ summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
 needs = ["pci", "irq", "memory"]      # schemes that are there before it starts
 
-[daemon.restart]                      # more deaths than this, and it is given up
+[daemon.restart]                      # more deaths before it was ready, and it is given up
 at_most = 5
 within = "10s"
 
@@ -49,7 +49,7 @@ _TABLES: Final = ("daemon", "match", "option")
 class Restart:
     """When to stop bringing a daemon back."""
 
-    at_most: Annotated[int, "How many deaths are forgiven, also before it was ready."] = 5
+    at_most: Annotated[int, "How many deaths before it was ready are forgiven."] = 5
     within: Annotated[Seconds, "The time in which they are counted."] = WITHIN
 
 

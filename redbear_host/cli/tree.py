@@ -28,4 +28,4 @@ def _size(path: Path) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size < 1 << 20:
         return ""
-    return f"  ({found.st_size / (1 << 20):g} MiB)"
+    return f"  ({found.st_size / (1 << 20):.4g} MiB)"
