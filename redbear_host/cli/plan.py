@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
-from redbear_host.config import Config, Device
+from redbear_host.config import Config, Device, Lab
 from redbear_host.errors import ConfigError
 from redbear_host.hostpci import HostFunction, host_functions
-from redbear_host.lab.devices import LabDevice
+from redbear_host.lab.devices import ALL, KINDS, LabDevice
 from redbear_host.lab.machine import Machine
 from redbear_host.manifest import Manifest, installed, matching, named
 
@@ -44,10 +44,33 @@ def plan(wanted: Config) -> list[Planned]:
     if wanted.devices:
         functions = {function.address: function for function in host_functions()}
         planned += [_planned(device, functions, manifests) for device in wanted.devices]
-    for number, lab in enumerate(wanted.labs):
-        device = LabDevice(lab.name, lab.options)
-        planned.append(PlannedLab(device, LAB_SEGMENT + number, manifests))
+    labs = [device for lab in wanted.labs for device in _lab_devices(lab, manifests)]
+    for number, lab in enumerate(labs):
+        planned.append(_planned_lab(lab, LAB_SEGMENT + number, manifests))
     return planned
+
+
+def check_lab(name: str, options: Mapping[str, str]) -> None:
+    """Raise `ConfigError` for a lab device that cannot be."""
+    if name != ALL or options:
+        LabDevice(name, options)
+
+
+def _lab_devices(lab: Lab, manifests: Sequence[Manifest]) -> list[LabDevice]:
+    """Return the device that was named, or with ALL one of each that we have a daemon for."""
+    if lab.name != ALL:
+        return [LabDevice(lab.name, lab.options)]
+    return [LabDevice(kind.name) for kind in KINDS.values() if matching(kind.ids, manifests)]
+
+
+def _planned_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> PlannedLab:
+    ids = KINDS[device.kind].ids
+    manifest = matching(ids, manifests)
+    if manifest is None:
+        raise ConfigError(
+            f"no daemon drives the lab's {device.kind} ({_ids(ids)}) yet", _drivable(manifests)
+        )
+    return PlannedLab(device, segment, manifest)
 
 
 def _planned(
@@ -140,32 +163,28 @@ class PlannedFunction:
 class PlannedLab:
     """A device model of QEMU, in a machine of its own."""
 
-    def __init__(self, device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> None:
+    def __init__(self, device: LabDevice, segment: int, manifest: Manifest) -> None:
         self._device: Final = device
         self._segment: Final = segment
-        self._manifests: Final = manifests
-        self._manifest: Manifest | None = None
+        self._manifest: Final = manifest
         self._machine: Machine | None = None
 
     def describe(self) -> list[str]:
         """Return the lines that `up --plan` prints."""
         keys = ",".join(f"{key}={value}" for key, value in self._device.options.items())
-        return [f"start QEMU with {self._device.kind}{':' + keys if keys else ''}"]
+        return [
+            f"start QEMU with {self._device.kind}{':' + keys if keys else ''}",
+            f"    start {self._manifest.name}",
+        ]
 
     def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
-        """Start its QEMU and find the daemon for what is in it."""
+        """Start its QEMU."""
         with progress.step(f"start QEMU's {self._device.kind}"):
             folder = supervisor.scratch(f"lab-{self._segment:04x}")
             self._machine = Machine(self._device.arguments(folder), segment=self._segment)
             function = self._machine.functions[0]
             supervisor.hold_device(function)
             supervisor.note_process(f"QEMU of {function.address}", self._machine.qemu.pid)
-        self._manifest = matching(function.ids, self._manifests)
-        if self._manifest is None:
-            raise ConfigError(
-                f"no daemon drives the lab's {self._device.kind} ({_ids(function.ids)}) yet",
-                _drivable(self._manifests),
-            )
         return {
             "address": function.address,
             "config": function.config_image().hex(),
@@ -174,7 +193,7 @@ class PlannedLab:
 
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
         """Start its daemon."""
-        if self._machine is not None and self._manifest is not None:
+        if self._machine is not None:
             function = self._machine.functions[0]
             address = Bdf.parse(function.address)
             _start(supervisor, wanted, self._manifest, address, function)

@@ -15,10 +15,10 @@ from redbear_host import config, log
 from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
 from redbear_host.cli.detach import Detached
-from redbear_host.cli.plan import Planned, plan
+from redbear_host.cli.plan import Planned, check_lab, plan
 from redbear_host.cli.tree import tree
 from redbear_host.errors import ConfigError, RedbearError
-from redbear_host.lab.devices import LabDevice, parse
+from redbear_host.lab.devices import ALL, parse
 from redbear_host.manifest import installed, named
 
 HELP: Final = "take devices, start their daemons and mount what they serve below /scheme"
@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="labs",
         metavar="NAME[:key=value,…]",
-        help="add a device model of QEMU, such as nvme:file=disk.img,serial=RB01; may be repeated",
+        help="add a device model of QEMU, such as nvme:file=disk.img,serial=RB01; may be repeated; "
+        "`all` for one of each that there is a daemon for",
     )
     add("--mount", type=Path, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=Path, metavar="DIR", help="keep lock, state and logs in DIR")
@@ -69,14 +70,21 @@ def run(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace) -> config.Config:
     base = config.Config()
     if args.config is not None:
-        base = config.load(args.config, installed(), LabDevice)
+        base = config.load(args.config, installed(), check_lab)
     return config.merge(
         base,
         mount=args.mount,
         run_dir=args.run_dir,
         devices=[Bdf.parse(text) for text in args.devices],
-        labs=[config.Lab(lab.kind, lab.options) for lab in map(parse, args.labs)],
+        labs=[_lab(text) for text in args.labs],
     )
+
+
+def _lab(text: str) -> config.Lab:
+    if text == ALL:
+        return config.Lab(ALL)
+    device = parse(text)
+    return config.Lab(device.kind, device.options)
 
 
 def _describe(wanted: config.Config, planned: Sequence[Planned]) -> list[str]:

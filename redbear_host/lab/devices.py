@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from redbear_host.errors import ConfigError, TransportError
+from redbear_host.hw.ports import PciIds
 from redbear_host.quantity import Size
 
+ALL: Final = "all"  # in place of a name: one of each that there is a daemon for
 SLOTS: Final = range(4, 25)  # places on bus 0 that are ours to use
 
 _SIZE: Final = Size(64 << 20)
@@ -35,6 +37,7 @@ class Kind:
     name: str
     what: str
     keys: Mapping[str, str]  # key → what it means
+    ids: PciIds  # as the model shows them; subsystem and revision are left out
     build: Callable[[LabDevice, Path, int], list[str]]
 
 
@@ -213,6 +216,10 @@ def _vga(_device: LabDevice, _folder: Path, slot: int) -> list[str]:
     return ["-device", f"VGA,addr={slot:#x},romfile="]
 
 
+def _ids(vendor: int, device: int, class_code: int) -> PciIds:
+    return PciIds(vendor, device, 0, 0, class_code, 0)
+
+
 _FILE: Final = "the image behind it, made if it does not exist; none: one that is thrown away"
 _DISK_KEYS: Final = {
     "file": _FILE,
@@ -233,16 +240,36 @@ KINDS: Final[dict[str, Kind]] = {
                 "mdts": "largest transfer, log2 of 4 KiB pages; 0 for no limit",
                 "vectors": f"MSI-X vectors, 1 to {_VECTORS_MAX}",
             },
+            _ids(0x1B36, 0x0010, 0x010802),
             _nvme,
         ),
-        Kind("ahci", "an AHCI controller with one SATA disk", _DISK_KEYS, _ahci),
+        Kind(
+            "ahci",
+            "an AHCI controller with one SATA disk",
+            _DISK_KEYS,
+            _ids(0x8086, 0x2922, 0x010601),
+            _ahci,
+        ),
         Kind(
             "e1000",
             "an Intel 82540EM network card on QEMU's user network",
             {"mac": "its hardware address"},
+            _ids(0x8086, 0x100E, 0x020000),
             _e1000,
         ),
-        Kind("hda", "Intel High Definition Audio", {"wav": "the file it plays into"}, _hda),
-        Kind("vga", "a VGA with Bochs display registers", {}, _vga),
+        Kind(
+            "hda",
+            "Intel High Definition Audio",
+            {"wav": "the file it plays into"},
+            _ids(0x8086, 0x2668, 0x040300),
+            _hda,
+        ),
+        Kind(
+            "vga",
+            "a VGA with Bochs display registers",
+            {},
+            _ids(0x1234, 0x1111, 0x030000),
+            _vga,
+        ),
     )
 }

@@ -250,3 +250,12 @@ def test_the_guardian_cleans_up_after_a_killed_supervisor(tmp_path, image):
     )
     with up:
         assert (up.disk / "1").exists()
+
+
+def test_all_brings_up_one_of_each_device_that_has_a_daemon(tmp_path):
+    with Up(tmp_path, "--lab", "all", "--lab", "nvme:size=1M") as up:
+        names = sorted(d["name"] for d in up.status["daemons"])
+        assert names == ["nvmed.1ab0-00-04.0", "nvmed.1ab1-00-04.0", "pcid"]
+        sizes = [(up.mount / s / "1").stat().st_size for d in up.status["daemons"]
+                 for s in d["schemes"] if s.startswith("disk.")]  # fmt: skip
+        assert sizes == [64 * MIB, MIB]

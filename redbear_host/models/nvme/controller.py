@@ -26,9 +26,9 @@ ASYNC_EVENT: Final = 0x0C
 class NvmeModel:
     """An NVM Express 1.4 controller.
 
-    `automatic` completes commands as soon as they are submitted, in order; otherwise a test calls
-    `fetch` and `complete` itself.  `faults` may be changed at any time.  `violations` collects what
-    the driver did against the specification.
+    `automatic` completes commands as soon as they are submitted, in order; otherwise that holds for
+    admin commands only, and a test calls `fetch` and `complete` for the others.  `faults` may be
+    changed at any time.  `violations` collects what the driver did against the specification.
     """
 
     ids: PciIds = PciIds(0x5242, 0x4E56, 0x5242, 0x0001, 0x010802, 1)
@@ -129,6 +129,8 @@ class NvmeModel:
         index, rest = divmod(offset - DOORBELLS, 4 << self.dstrd)
         qid, is_head = divmod(index, 2)
         queue = self.cqs.get(qid) if is_head else self.sqs.get(qid)
+        if self.registers.fell_back:
+            return  # the driver cannot know yet
         if rest or width != 4 or queue is None or value >= queue.entries:
             self.violations.append(f"doorbell {offset:#x} was written with {value:#x}")
             return
@@ -140,24 +142,24 @@ class NvmeModel:
             self.line()
         else:
             queue.tail = value
-        if self.automatic:
-            self.run()
+        self.run(self.automatic)
 
     # -- commands ----------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Fetch and complete whatever can be, in order."""
-        self.fetch()
+    def run(self, all_queues: bool = True) -> None:
+        """Fetch and complete whatever can be, in order; or only admin commands."""
+        self.fetch(all_queues)
         index = 0
         while index < len(self.running):
-            if not self.complete(index):
+            mine = all_queues or self.running[index].sq.qid == 0
+            if not (mine and self.complete(index)):
                 index += 1
 
-    def fetch(self) -> None:
-        """Take all submitted commands out of the queues."""
+    def fetch(self, all_queues: bool = True) -> None:
+        """Take submitted commands out of the queues, or out of the admin queue only."""
         if not self.registers.running:
             return
-        for sq in list(self.sqs.values()):
+        for sq in [sq for qid, sq in self.sqs.items() if all_queues or qid == 0]:
             while sq.head != sq.tail:
                 where = sq.base + 64 * sq.head
                 memory = self.host.memory(where, 64, f"fetching from queue {sq.qid}")
@@ -214,8 +216,7 @@ class NvmeModel:
         """Let held commands go on."""
         for command in self.running:
             command.held = False
-        if self.automatic:
-            self.run()
+        self.run(self.automatic)
 
     def abort(self, qid: int, cid: int) -> bool:
         """Do what the Abort command asks for; False when there is no such command."""

@@ -32,6 +32,7 @@ class Registers:
         self._ready_at: float | None = None
         self._ready = False
         self.fatal = False
+        self.fell_back = False
 
     @property
     def page(self) -> int:
@@ -51,6 +52,7 @@ class Registers:
 
     def fall_back(self) -> None:
         """Be as after a reset that nobody asked for, with CC.EN still set."""
+        self.fell_back = True
         self._ready = False
         self._ready_at = None
 
@@ -112,7 +114,7 @@ class Registers:
         if self._ready_at is not None and not self.never_ready:
             self._complain("EN was cleared before RDY became 1")
         self._model.forget()
-        self.fatal = False
+        self.fatal = self.fell_back = False
         self._store(CSTS, self._word(CSTS) & ~SHUTDOWN)
         self._ready_at = self._model.clock.now() + self.ready_after
 
