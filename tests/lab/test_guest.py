@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from guest_needs import require_guest
 
 from redbear_host.errors import ConfigError, TransportError
-from redbear_host.lab.guest import QEMU, GuestOptions, run
-from redbear_host.lab.kernel import find_kernel
-
-
-@pytest.fixture(autouse=True)
-def _bootable() -> None:
-    """Without QEMU and a kernel there is no guest: a skip on a laptop, a failure in CI."""
-    try:
-        find_kernel()
-        if shutil.which(QEMU) is None:
-            raise ConfigError(f"{QEMU} is not installed")
-    except ConfigError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+from redbear_host.lab.guest import GuestOptions, run
 
 
 def children() -> set[str]:
     tasks = Path("/proc/self/task")
     return {pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    require_guest()
+    before = children()
+    yield
+    assert children() <= before, "a process of the guest lab is left"
 
 
 class Answering(io.BytesIO):
@@ -92,14 +87,12 @@ def test_a_command_runs_in_the_guest_and_its_output_status_and_files_come_back(
     assert errors.getvalue() == b"to stderr\n"
     assert (exchange / "back").read_text() == "red, 'bear'\n"
     assert not Path("/usr/written").exists()
-    assert not children()
 
 
 def test_a_guest_that_is_not_done_in_time_is_ended() -> None:
     errors = io.BytesIO()
     with pytest.raises(TransportError, match=r"not done with 'true' after 1 s"):
         run(["true"], GuestOptions(timeout=1), io.BytesIO(), errors)
-    assert not children()
 
 
 def test_a_guest_that_dies_early_leaves_its_kernel_log() -> None:
@@ -123,7 +116,6 @@ def test_an_interrupted_run_leaves_no_process_behind() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(["echo", "ready"], GuestOptions(timeout=100), Interrupting(), io.BytesIO())
-    assert not children()
 
 
 def test_two_guests_run_at_once() -> None:

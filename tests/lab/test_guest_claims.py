@@ -6,10 +6,19 @@ import io
 import json
 import sys
 
+import pytest
+from guest_needs import require_guest
+
 from redbear_host.lab.guest import GuestOptions, run
 from redbear_host.lab.spares import spare
 
-ROOT_AND_ARGUMENTS = """
+
+@pytest.fixture(autouse=True)
+def _bootable() -> None:
+    require_guest()
+
+
+TELL = """
 import json, subprocess, sys
 from kernel_shim import claims
 ADDRESS = sys.argv[1]
@@ -35,7 +44,7 @@ tell()
 def answers(device: str, script: str, cmdline: str = "") -> list[list[list[str]]]:
     """Run `script` in a guest with that device; return what it told, one list of refusals each."""
     output, errors = io.BytesIO(), io.BytesIO()
-    command = [sys.executable, "-c", ROOT_AND_ARGUMENTS + script, spare(device).address]
+    command = [sys.executable, "-c", TELL + script, spare(device).address]
     options = GuestOptions(devices=(device,), cmdline=cmdline, timeout=110)
     assert run(command, options, output, errors) == 0, errors.getvalue().decode()
     return [json.loads(line) for line in output.getvalue().splitlines()]
