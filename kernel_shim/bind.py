@@ -23,11 +23,6 @@ WITHIN_S: Final = 30.0  # Linux's own drivers may wait that long for a command
 POLL_S: Final = 0.01
 
 
-def current_driver(address: str, host: Host = MACHINE) -> str:
-    """Return the driver a function is bound to, or ""."""
-    return host.driver(address)
-
-
 def plan(address: str, host: Host = MACHINE) -> dict[str, Any]:
     """Return the record of how the function is bound now; changes nothing.
 

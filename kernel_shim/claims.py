@@ -51,12 +51,6 @@ def claimed(address: str, host: Host = MACHINE) -> Iterator[None]:
         yield
 
 
-def refuse_if_used(address: str, host: Host = MACHINE) -> None:
-    """Raise `ConfigError` with every reason why a function may not be taken."""
-    with claimed(address, host):
-        return
-
-
 def check(address: str, host: Host = MACHINE) -> list[Refusal]:
     """Return every reason why a function may not be taken; none if it is free."""
     with ExitStack() as held:

@@ -31,7 +31,7 @@ def test_a_function_goes_to_vfio_and_back_and_leaves_no_override(host: FakeHost)
     assert host.state(SSD) == ("vfio-pci", "vfio-pci")
     bind.restore(record, host)
     assert host.state(SSD) == ("nvme", "(null)")
-    assert bind.current_driver(SSD, host) == "nvme"
+    assert host.driver(SSD) == "nvme"
 
 
 def test_restoring_twice_or_before_anything_happened_does_no_harm(host: FakeHost) -> None:

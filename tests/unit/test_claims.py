@@ -48,7 +48,6 @@ def test_free_devices_are_not_refused(host: FakeHost) -> None:
     )
     assert claims.check(SSD, host) == []
     assert claims.check(NIC, host) == []
-    claims.refuse_if_used(SSD, host)
 
 
 def test_a_mounted_partition_is_refused(host: FakeHost) -> None:
@@ -128,8 +127,8 @@ def test_every_reason_is_given_at_once_with_what_to_type(host: FakeHost) -> None
     host.add_function("0000:04:00.1", "ahci", group=7)
     host.add_mount(1, "mnt:[1]", "259:1", "/boot", "/dev/nvme0n1p1")
     host.add_mount(1, "mnt:[1]", "259:2", "/home", "/dev/nvme0n1p2")
-    with pytest.raises(ConfigError) as caught:
-        claims.refuse_if_used(SSD, host)
+    with pytest.raises(ConfigError) as caught, claims.claimed(SSD, host):
+        pytest.fail("it was about to be taken")
     assert caught.value.message == (
         "0000:04:00.0 is not free: it shares IOMMU group 7 with 0000:04:00.1, which is driven by "
         "ahci [S8]; /dev/nvme0n1p1 is mounted on /boot [S3]; "

@@ -16,6 +16,7 @@ pytest.register_assert_rewrite("function_suite", "nvme_probe", "rig", "guest_mac
 from guest_machine import ARENA, DISK, SSD, VfioRig, wait_for  # noqa: E402 - rewritten, by now
 
 from kernel_shim import bind  # noqa: E402
+from kernel_shim.host import MACHINE  # noqa: E402
 from redbear_host.hw.vfio import Claim  # noqa: E402
 
 
@@ -29,10 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def ssd() -> Iterator[str]:
     """Offer the address of the controller, driven by Linux before the test and after it."""
-    assert bind.current_driver(SSD) == "nvme"
+    assert MACHINE.driver(SSD) == "nvme"
     wait_for(DISK.is_block_device)
     yield SSD
-    assert bind.current_driver(SSD) == "nvme", "the test did not give the controller back"
+    assert MACHINE.driver(SSD) == "nvme", "the test did not give the controller back"
     wait_for(DISK.is_block_device)
 
 

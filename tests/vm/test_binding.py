@@ -16,6 +16,7 @@ from guest_machine import DISK, wait_for
 from nvme_probe import start
 
 from kernel_shim import bind, claims
+from kernel_shim.host import MACHINE
 from kernel_shim.take import take
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.hw.vfio import Claim, open_function
@@ -57,7 +58,7 @@ def test_the_disk_comes_back_with_its_data(ssd: str) -> None:
     for _ in range(3):
         record = bind.plan(ssd)
         bind.bind(record)
-        assert bind.current_driver(ssd) == "vfio-pci"
+        assert MACHINE.driver(ssd) == "vfio-pci"
         wait_for(lambda: not DISK.exists())
         bind.restore(record)
         wait_for(DISK.is_block_device)
@@ -78,7 +79,7 @@ def test_a_disk_is_taken_used_and_given_back(ssd: str) -> None:
             assert controller.admin.completed()
     finally:
         device.release()
-    assert bind.current_driver(ssd) == "nvme"
+    assert MACHINE.driver(ssd) == "nvme"
 
 
 def test_the_journal_alone_gives_a_disk_back(ssd: str) -> None:
@@ -89,9 +90,9 @@ def test_the_journal_alone_gives_a_disk_back(ssd: str) -> None:
         os.kill(os.getpid(), 9)
     _, status = os.waitpid(shim, 0)
     assert os.WTERMSIG(status) == 9
-    assert bind.current_driver(ssd) == "vfio-pci"
+    assert MACHINE.driver(ssd) == "vfio-pci"
     bind.restore({"address": ssd, "driver": "nvme", "override": ""})
-    assert bind.current_driver(ssd) == "nvme"
+    assert MACHINE.driver(ssd) == "nvme"
 
 
 def test_a_device_that_is_still_held_is_not_waited_for(ssd: str) -> None:
@@ -102,7 +103,7 @@ def test_a_device_that_is_still_held_is_not_waited_for(ssd: str) -> None:
         bind.restore(record, within=0.5)
     claim.release()
     # The kernel ends what was asked of it as soon as it can.
-    wait_for(lambda: bind.current_driver(ssd) == "")
+    wait_for(lambda: MACHINE.driver(ssd) == "")
     bind.restore(record)
 
 
@@ -118,7 +119,7 @@ def test_a_mounted_partition_is_refused(partition: Path, ssd: str, tmp_path: Pat
         with pytest.raises(ConfigError, match="is not free") as caught:
             take(ssd, lambda _: pytest.fail("it was about to be bound"))
         assert caught.value.hint == f"umount {tmp_path}"
-        assert bind.current_driver(ssd) == "nvme"
+        assert MACHINE.driver(ssd) == "nvme"
     finally:
         run("umount", tmp_path)
     assert reasons(ssd) == []
