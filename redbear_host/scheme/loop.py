@@ -45,6 +45,7 @@ class Loop:
         self._soon: list[Callback] = []
         self._ends: Final[list[Callback]] = []
         self._running = False
+        self._woke = time.monotonic()  # when the loop last woke; the callbacks since took no time
 
     def now(self) -> float:
         """CLOCK_MONOTONIC, in seconds: the clock of `at`."""
@@ -63,6 +64,8 @@ class Loop:
     def at(self, when: float, callback: Callback) -> Timer:
         """Call `callback` once, at `when` on `now`'s clock or a little later."""
         timer = Timer(when, callback)
+        if not self._timers:
+            self._woke = time.monotonic()  # it is not kept while there is nothing to wait for
         heappush(self._timers, (when, next(self._order), timer))
         return timer
 
@@ -90,12 +93,16 @@ class Loop:
         if self._soon:
             wait = 0.0
         elif self._timers:
-            wait = max(0.0, self._timers[0][0] - self.now())
-        for fd, _ in self._epoll.poll(wait, _EVENTS_PER_ROUND):
+            wait = max(0.0, self._timers[0][0] - self._woke)
+        ready = self._epoll.poll(wait, _EVENTS_PER_ROUND)
+        if self._timers:
+            # The one look at the clock in a round: on some machines it costs as much as an I/O.
+            self._woke = time.monotonic()
+        for fd, _ in ready:
             callback = self._watched.get(fd)
             if callback is not None:  # an earlier callback of this round may have dropped it
                 callback()
-        if self._timers:
+        if self._timers and self._timers[0][0] <= self._woke:
             self._run_timers()
         while self._soon:
             due, self._soon = self._soon, []
@@ -105,8 +112,7 @@ class Loop:
             callback()
 
     def _run_timers(self) -> None:
-        now = self.now()
-        while self._timers and self._timers[0][0] <= now:
+        while self._timers and self._timers[0][0] <= self._woke:
             timer = heappop(self._timers)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
