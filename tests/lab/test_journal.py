@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from background import in_thread
 from schemefs_rig import Rig
 
 pytestmark = pytest.mark.timeout(120)
@@ -28,27 +29,6 @@ def rig(tmp_path, request):
     made.start()
     yield made
     made.close()
-
-
-def in_thread(action):
-    """Run `action` in the background; return a function that waits for its result."""
-    result = []
-
-    def run():
-        try:
-            result.append(action())
-        except OSError as err:
-            result.append(err)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def outcome():
-        thread.join(20)
-        assert result, "the call never came back"
-        return result[0]
-
-    return outcome
 
 
 @pytest.mark.parametrize("size", [16, 4096, 100_000, 1 << 20])

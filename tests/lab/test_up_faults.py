@@ -10,6 +10,7 @@ import time
 
 import pytest
 import qemu_rig
+from background import in_thread
 
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Service
@@ -107,26 +108,6 @@ def test_a_medium_error_is_eio_for_that_request_only(served):
             assert os.pread(file.fileno(), 4096, 808 * 512) == whole[808 * 512 : 816 * 512]
     served.said("failed: UNRECOVERED_READ_ERROR")
     assert served.running.life == 1
-
-
-def in_thread(action):
-    result = []
-
-    def run():
-        try:
-            result.append(action())
-        except OSError as err:
-            result.append(err)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-
-    def outcome():
-        thread.join(60)
-        assert result, "the call never came back"
-        return result[0]
-
-    return outcome
 
 
 def test_commands_that_take_too_long_climb_the_ladder_and_later_io_works(served):
