@@ -145,11 +145,13 @@ class Controller:
         """Reset a running controller and issue again what was not answered; raises as `start`."""
         if self._admin is None:
             raise DeviceError(f"controller {self._function.address} is not started")
-        self._recover("asked for")
+        self._recover("asked to", trusted=True)
         while self.state is State.RECOVERING:
             self._step()
             self._clock.pause(STEP_S)
         self.flush_queue()
+        if self.state is State.GONE:
+            raise Gone(f"controller {self._function.address} has left")
         if self.state is not State.RUNNING:
             raise DeviceError(f"controller {self._function.address} did not come back")
 
@@ -419,14 +421,17 @@ class Controller:
         if answer.status is not None:  # after a reset the count starts over
             self._aborts_out -= 1
 
-    def _recover(self, why: str, lost: Sequence[Late] = ()) -> None:
-        """Begin a reset.  Commands in `lost` end with EIO, all others are issued again."""
+    def _recover(self, why: str, lost: Sequence[Late] = (), trusted: bool = False) -> None:
+        """Begin a reset.  Commands in `lost` end with EIO, all others are issued again.
+
+        Resets of a controller that is `trusted` do not lead to giving it up.
+        """
         admin = self._admin
         if admin is None or self.state in (State.FAILED, State.GONE, State.STOPPED):
             return
         self.counters.resets += 1
         _log.warning("%s: %s, resetting it", self._function.address, why)
-        if not self._budget.spend(self._clock.now()):
+        if not trusted and not self._budget.spend(self._clock.now()):
             self._leave(State.FAILED, f"{why}, and resets did not help")
             return
         self.state = State.RECOVERING

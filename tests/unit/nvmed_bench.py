@@ -44,21 +44,6 @@ class Bench:
         self.deliver()
         return self.controller.namespaces[0]
 
-    def start_slowly(self) -> Namespace:
-        """As `start`, for a model that is not automatic: it works whenever the driver waits."""
-        pause = self.clock.pause
-
-        def pause_and_run(seconds: float) -> None:
-            self.model.run()
-            pause(seconds)
-
-        self.clock.pause = pause_and_run  # type: ignore[method-assign]
-        disk = self.start()
-        self.model.run()
-        self.deliver()
-        self.clock.pause = pause  # type: ignore[method-assign]
-        return disk
-
     def done(self, tag: object) -> Callable[[int], None]:
         """A `Done` that remembers how the command `tag` ended, and that it ended once."""
 

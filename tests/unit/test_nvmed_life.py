@@ -51,14 +51,14 @@ def test_commands_after_stop_end_with_an_error() -> None:
 
 def test_start_takes_over_a_controller_that_somebody_left_running() -> None:
     bench = Bench(automatic=False)
-    disk = bench.start_slowly()
+    disk = bench.start()
     disk.read(0, 1, disk.chunk(512), bench.done("lost"))
     disk.flush_queue()
     function = bench.slot.open()  # the daemon was killed; its successor opens the function again
     function.enable_interrupts(InterruptKind.MSIX, 2)
     bench.controller = Controller(function, bench.clock, vectors=2)
     bench.ended.clear()
-    bench.start_slowly()
+    bench.start()
     assert bench.controller.namespaces[0].block_count == 2048
     assert bench.model.violations == []
 

@@ -17,7 +17,7 @@ from redbear_host.hw.ports import InterruptKind
 @pytest.mark.parametrize("polled", [False, True])
 def test_more_commands_than_the_ring_holds_wait_their_turn(entries: int, polled: bool) -> None:
     bench = Bench(entries=entries, driver={"polled": polled}, automatic=False)
-    disk = bench.start_slowly()
+    disk = bench.start()
     chunks = [disk.chunk(512) for _ in range(50)]
     for index, chunk in enumerate(chunks):
         chunk.view[:] = bytes([index]) * 512
@@ -38,7 +38,7 @@ def test_more_commands_than_the_ring_holds_wait_their_turn(entries: int, polled:
 
 def test_completions_in_any_order_end_the_right_commands() -> None:
     bench = Bench(entries=8, automatic=False, driver={"depth": 8})
-    disk = bench.start_slowly()
+    disk = bench.start()
     for index in range(100):
         bench.model.media[1].write(index, bytes([index]) * 512)
     chunks = {index: disk.chunk(512) for index in range(100)}

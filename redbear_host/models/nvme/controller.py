@@ -56,7 +56,7 @@ class NvmeModel:
         self.media: Final = dict(media)
         self.clock: Final = clock
         self.entries: Final = entries
-        self.queues: Final = queues
+        self.queues = queues
         self.vectors: Final = vectors
         self.dstrd: Final = dstrd
         self.mpsmin: Final = mpsmin
@@ -65,7 +65,7 @@ class NvmeModel:
         self.oncs: Final = oncs
         self.volatile_cache: Final = volatile_cache
         self.aborts: Final = aborts
-        self.automatic: Final = automatic
+        self.automatic = automatic
         cap = entries - 1 | 1 << 16 | timeout_units << 24 | dstrd << 32 | 1 << 37 | mpsmin << 48
         self.violations: Final[list[str]] = []
         self.faults: Final[list[Fault]] = []

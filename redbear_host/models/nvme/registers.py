@@ -111,7 +111,7 @@ class Registers:
         self._ready_at = self._model.clock.now() + self.ready_after
 
     def _disable(self) -> None:
-        if self._ready_at is not None and not self.never_ready:
+        if self._ready_at is not None and not (self.never_ready or self.fatal):
             self._complain("EN was cleared before RDY became 1")
         self._model.forget()
         self.fatal = self.fell_back = False
