@@ -105,7 +105,6 @@ class Running:
         if service.device is not None:
             grant, fds = service.device.grant()
             fds = list(fds)
-        granted = len(fds)
         entries = []
         for scheme in self.schemes:
             entries.append(
@@ -122,7 +121,6 @@ class Running:
             "crashed": self.crashed,
             "schemes": entries,
             "grant": grant,
-            "grant_fds": granted,
             "options": dict(service.options),
             "facts": dict(service.facts),
         }

@@ -111,7 +111,7 @@ class Daemon(ExitStack):
             raise ProtocolError(f"{self.name} was given no device")
         # Only the landing that is needed is loaded: a restart is waited for by clients.
         landing = import_module(_LANDINGS[grant["machine"]])
-        function: PciFunction = landing.open_function(grant, self._fds[: self._setup["grant_fds"]])
+        function: PciFunction = landing.open_function(grant, self._fds)
         self.callback(function.close)
         return function
 
