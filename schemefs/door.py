@@ -14,16 +14,15 @@ from typing import Any, Final, TypeAlias
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
-from redbear_host.abi.stat import Stat, TimeSpec
 from redbear_host.errors import Refused
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.request import LATER, Unheard
 from redbear_host.scheme.scheme import POSITIONED, ROOT, Opened, Scheme
 from schemefs import openflags
 from schemefs import protocol as p
-from schemefs.attributes import attr, statx
 from schemefs.connection import Connection
 from schemefs.handles import Handle, Handles
+from schemefs.names import Names, OpensLater
 from schemefs.nodes import Nodes
 from schemefs.openflags import fcntl_flags
 from schemefs.request import FuseRequest
@@ -34,14 +33,9 @@ Finisher: TypeAlias = Callable[[FuseRequest, Any], None]
 _SEEK_DATA, _SEEK_HOLE = 3, 4
 _READABLE: Final = select.POLLIN | select.POLLRDNORM
 _WRITABLE: Final = select.POLLOUT | select.POLLWRNORM
-_NOFH: Final = 0xFFFF_FFFF  # FATTR: leave the owner as it is
 
 # Run twice, these do or say something else than run once: only a scheme that `replays` allows it.
 _ONCE: Final = frozenset((p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE))
-
-
-class _OpensLater(Exception):
-    """The scheme kept a request to open something that a handler needs to go on."""
 
 
 class Door:
@@ -53,12 +47,13 @@ class Door:
         self._loop: Final = loop
         self._nodes: Final = Nodes(connection.journal)
         self._handles: Final = Handles(connection.journal)
+        self._names: Final = Names(connection, scheme, self._nodes, self._handles)
         self._open: Final = self._handles.open
         self._table: Final[dict[int, tuple[Handler, Finisher]]] = {
-            p.LOOKUP: (self._lookup, self._finish_bytes),
-            p.GETATTR: (self._getattr, self._finish_bytes),
-            p.STATX: (self._statx, self._finish_bytes),
-            p.SETATTR: (self._setattr, self._finish_setattr),
+            p.LOOKUP: (self._names.lookup, self._finish_bytes),
+            p.GETATTR: (self._names.getattr, self._finish_bytes),
+            p.STATX: (self._names.statx, self._finish_bytes),
+            p.SETATTR: (self._names.setattr, self._finish_setattr),
             p.OPEN: (self._open_file, self._finish_open),
             p.OPENDIR: (self._open_file, self._finish_open),
             p.READ: (self._read, self._finish_bytes),
@@ -70,7 +65,7 @@ class Door:
             p.RELEASEDIR: (self._release, self._finish_empty),
             p.READDIR: (self._readdir, self._finish_bytes),
             p.READDIRPLUS: (self._readdir, self._finish_bytes),
-            p.STATFS: (self._statfs, self._finish_bytes),
+            p.STATFS: (self._names.statfs, self._finish_bytes),
             p.LSEEK: (self._lseek, self._finish_bytes),
             p.POLL: (self._poll, self._finish_bytes),
             p.IOCTL: (self._ioctl, self._finish_ioctl),
@@ -78,8 +73,8 @@ class Door:
             p.DESTROY: (self._destroy, self._finish_empty),
         }
         self._notes: Final[dict[int, Handler]] = {  # answered by silence
-            p.FORGET: self._forget,
-            p.BATCH_FORGET: self._batch_forget,
+            p.FORGET: self._names.forget,
+            p.BATCH_FORGET: self._names.batch_forget,
             p.INTERRUPT: self._interrupt,
         }
         scheme.post_fevent = self._post_fevent
@@ -125,7 +120,7 @@ class Door:
             return
         try:
             result = entry[0](request)
-        except _OpensLater:
+        except OpensLater:
             return
         except Refused as refusal:
             if refusal.errno == e.EWOULDBLOCK and self._park(request):
@@ -195,118 +190,6 @@ class Door:
             self._connection.refuse(target, e.ECANCELED)
         elif target.on_cancel is not None:
             target.on_cancel(target)
-
-    # -- names -----------------------------------------------------------------------------------
-
-    def _stat_path(self, path: str, request: FuseRequest) -> Stat:
-        """Look at a name without an effect: Redox's open with O_STAT, fstat, close."""
-        opened = self._scheme.openat(ROOT, path, f.O_STAT | f.O_RDONLY, 0, request)
-        if not isinstance(opened, Opened):
-            raise _OpensLater
-        try:
-            return self._scheme.fstat(opened.handle)
-        finally:
-            self._scheme.on_close(opened.handle)
-
-    def _entry(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
-        above = self._nodes.path(parent)
-        own = name.decode("utf-8", "surrogateescape")
-        stat = self._stat_path(f"{above}/{own}" if above else own, request)
-        node = self._nodes.remember(parent, name)
-        return p.ENTRY_OUT.pack(node, 0, 0, 0, 0, 0) + attr(stat, node)
-
-    def _lookup(self, request: FuseRequest) -> bytes:
-        return self._entry(request.node, request.body.rstrip(b"\0"), request)
-
-    def _forget(self, request: FuseRequest) -> None:
-        (times,) = p.FORGET_IN.unpack_from(request.head, p.IN_HEADER.size)
-        node = request.node
-        # Given back first: a death in between leaks a name, the other order would lose one in use.
-        self._connection.release(request)
-        self._nodes.forget(node, times)
-
-    def _batch_forget(self, request: FuseRequest) -> None:
-        body = request.body
-        count, _ = p.BATCH_FORGET_IN.unpack_from(body)
-        self._connection.release(request)
-        for index in range(count):
-            at = p.BATCH_FORGET_IN.size + index * p.FORGET_ONE.size
-            self._nodes.forget(*p.FORGET_ONE.unpack_from(body, at))
-
-    def _stat(self, request: FuseRequest, fh: int, given: bool) -> Stat:
-        handle = self._open.get(fh) if given else None
-        if handle is not None and handle.number >= 0:
-            return self._scheme.fstat(handle.number)
-        return self._stat_path(self._nodes.path(request.node), request)
-
-    def _getattr(self, request: FuseRequest) -> bytes:
-        flags, _, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
-        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node)
-
-    def _statx(self, request: FuseRequest) -> bytes:
-        flags, _, fh, _, _ = p.STATX_IN.unpack_from(request.head, p.IN_HEADER.size)
-        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node)
-
-    def _setattr(self, request: FuseRequest) -> None:
-        """Change mode, owner, times and length, each by its own call of the scheme."""
-        valid, _, fh, size, _, atime, mtime, _, ans, mns, _, mode, _, uid, gid, _ = (
-            p.SETATTR_IN.unpack_from(request.body)
-        )
-        handle = self._open.get(fh) if valid & p.FATTR_FH else None
-        passing = handle is None or handle.number < 0
-        if passing:
-            access = f.O_WRONLY if valid & p.FATTR_SIZE else f.O_STAT
-            path = self._nodes.path(request.node)
-            opened = self._scheme.openat(ROOT, path, access, 0, request)
-            if not isinstance(opened, Opened):
-                raise _OpensLater
-            number = opened.handle
-        else:
-            number = handle.number if handle is not None else -1
-        try:
-            if valid & p.FATTR_MODE:
-                self._scheme.fchmod(number, mode & 0o7777, request)
-            if valid & (p.FATTR_UID | p.FATTR_GID):
-                own = uid if valid & p.FATTR_UID else _NOFH
-                group = gid if valid & p.FATTR_GID else _NOFH
-                self._scheme.fchown(number, own, group, request)
-            if valid & (p.FATTR_ATIME | p.FATTR_MTIME):
-                times = (TimeSpec(tv_sec=atime, tv_nsec=ans), TimeSpec(tv_sec=mtime, tv_nsec=mns))
-                self._scheme.futimens(number, times, request)
-            if valid & p.FATTR_SIZE:
-                self._scheme.ftruncate(number, size, request)
-        finally:
-            if passing:
-                self._scheme.on_close(number)
-
-    def _finish_setattr(self, request: FuseRequest, _: Any) -> None:
-        valid, _pad, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
-        try:
-            stat = self._stat(request, fh, bool(valid & p.FATTR_FH))
-        except Refused as refusal:
-            self._connection.refuse(request, refusal.errno)
-            return
-        self._connection.reply(request, p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node))
-
-    def _statfs(self, request: FuseRequest) -> bytes:
-        opened = self._scheme.openat(ROOT, "", f.O_STAT | f.O_RDONLY, 0, request)
-        if not isinstance(opened, Opened):
-            raise _OpensLater
-        try:
-            found = self._scheme.fstatvfs(opened.handle)
-        except Refused:
-            return p.STATFS_OUT.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
-        finally:
-            self._scheme.on_close(opened.handle)
-        size, blocks, free, available = (
-            found.f_bsize,
-            found.f_blocks,
-            found.f_bfree,
-            found.f_bavail,
-        )
-        return p.STATFS_OUT.pack(blocks, free, available, 0, 0, size, 255, size, 0)
 
     # -- handles ---------------------------------------------------------------------------------
 
@@ -441,7 +324,7 @@ class Door:
     def _entry_plus(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
         if name not in (b".", b".."):
             try:
-                return self._entry(parent, name, request)
+                return self._names.entry(parent, name, request)
             except Refused:
                 pass  # gone meanwhile, or not to be looked at: listed by name only
         return bytes(p.ENTRY_OUT.size + p.ATTR.size)
@@ -475,6 +358,17 @@ class Door:
 
     def _finish_empty(self, request: FuseRequest, _: Any) -> None:
         self._connection.reply(request, b"")
+
+    def _finish_setattr(self, request: FuseRequest, _: Any) -> None:
+        valid, _pad, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
+        try:
+            data = self._names.changed(request, fh, bool(valid & p.FATTR_FH))
+        except OpensLater:
+            return  # the whole call runs again then, which does no harm
+        except Refused as refusal:
+            self._connection.refuse(request, refusal.errno)
+            return
+        self._connection.reply(request, data)
 
     def _finish_ioctl(self, request: FuseRequest, data: bytes) -> None:
         self._connection.reply(request, p.IOCTL_OUT.pack(0, 0, 0, 0) + data)

@@ -1,0 +1,149 @@
+"""Names and facts: FUSE's operations on paths, by Redox's open with O_STAT.
+
+Redox has no lookup and no stat by path: a name is opened to be looked at, described and closed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from redbear_host.abi import flags as f
+from redbear_host.abi.stat import Stat, TimeSpec
+from redbear_host.errors import Refused
+from redbear_host.scheme.scheme import ROOT, Opened, Scheme
+from schemefs import protocol as p
+from schemefs.attributes import attr, statx
+from schemefs.connection import Connection
+from schemefs.handles import Handles
+from schemefs.nodes import Nodes
+from schemefs.request import FuseRequest
+
+_KEEP: Final = 0xFFFF_FFFF  # fchown: leave the owner as it is
+
+
+class OpensLater(Exception):
+    """The scheme kept a request to open something that a handler needs to go on."""
+
+
+class Names:
+    """Handlers for the operations of a door that name or describe something."""
+
+    def __init__(
+        self, connection: Connection, scheme: Scheme, nodes: Nodes, handles: Handles
+    ) -> None:
+        self._connection: Final = connection
+        self._scheme: Final = scheme
+        self._nodes: Final = nodes
+        self._open: Final = handles.open
+
+    def _stat_path(self, path: str, request: FuseRequest) -> Stat:
+        """Look at a name without an effect: Redox's open with O_STAT, fstat, close."""
+        opened = self._scheme.openat(ROOT, path, f.O_STAT | f.O_RDONLY, 0, request)
+        if not isinstance(opened, Opened):
+            raise OpensLater
+        try:
+            return self._scheme.fstat(opened.handle)
+        finally:
+            self._scheme.on_close(opened.handle)
+
+    def entry(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
+        """Describe a name below a node, and count that the kernel was told of it."""
+        above = self._nodes.path(parent)
+        own = name.decode("utf-8", "surrogateescape")
+        stat = self._stat_path(f"{above}/{own}" if above else own, request)
+        node = self._nodes.remember(parent, name)
+        return p.ENTRY_OUT.pack(node, 0, 0, 0, 0, 0) + attr(stat, node)
+
+    def lookup(self, request: FuseRequest) -> bytes:
+        """Look a name up below a node."""
+        return self.entry(request.node, request.body.rstrip(b"\0"), request)
+
+    def forget(self, request: FuseRequest) -> None:
+        """Take back what the kernel was told of one node."""
+        (times,) = p.FORGET_IN.unpack_from(request.head, p.IN_HEADER.size)
+        node = request.node
+        # Given back first: a death in between leaks a name, the other order would lose one in use.
+        self._connection.release(request)
+        self._nodes.forget(node, times)
+
+    def batch_forget(self, request: FuseRequest) -> None:
+        """Take back what the kernel was told of several nodes."""
+        body = request.body
+        count, _ = p.BATCH_FORGET_IN.unpack_from(body)
+        self._connection.release(request)
+        for index in range(count):
+            at = p.BATCH_FORGET_IN.size + index * p.FORGET_ONE.size
+            self._nodes.forget(*p.FORGET_ONE.unpack_from(body, at))
+
+    def _stat(self, request: FuseRequest, fh: int, given: bool) -> Stat:
+        handle = self._open.get(fh) if given else None
+        if handle is not None and handle.number >= 0:
+            return self._scheme.fstat(handle.number)
+        return self._stat_path(self._nodes.path(request.node), request)
+
+    def getattr(self, request: FuseRequest) -> bytes:
+        """Describe a node or an open file."""
+        flags, _, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
+        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
+        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node)
+
+    def statx(self, request: FuseRequest) -> bytes:
+        """Describe a node or an open file in the newer record."""
+        flags, _, fh, _, _ = p.STATX_IN.unpack_from(request.head, p.IN_HEADER.size)
+        stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
+        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node)
+
+    def setattr(self, request: FuseRequest) -> None:
+        """Change mode, owner, times and length, each by its own call of the scheme."""
+        valid, _, fh, size, _, atime, mtime, _, ans, mns, _, mode, _, uid, gid, _ = (
+            p.SETATTR_IN.unpack_from(request.body)
+        )
+        handle = self._open.get(fh) if valid & p.FATTR_FH else None
+        passing = handle is None or handle.number < 0
+        if passing:
+            access = f.O_WRONLY if valid & p.FATTR_SIZE else f.O_STAT
+            path = self._nodes.path(request.node)
+            opened = self._scheme.openat(ROOT, path, access, 0, request)
+            if not isinstance(opened, Opened):
+                raise OpensLater
+            number = opened.handle
+        else:
+            number = handle.number if handle is not None else -1
+        try:
+            if valid & p.FATTR_MODE:
+                self._scheme.fchmod(number, mode & 0o7777, request)
+            if valid & (p.FATTR_UID | p.FATTR_GID):
+                own = uid if valid & p.FATTR_UID else _KEEP
+                group = gid if valid & p.FATTR_GID else _KEEP
+                self._scheme.fchown(number, own, group, request)
+            if valid & (p.FATTR_ATIME | p.FATTR_MTIME):
+                times = (TimeSpec(tv_sec=atime, tv_nsec=ans), TimeSpec(tv_sec=mtime, tv_nsec=mns))
+                self._scheme.futimens(number, times, request)
+            if valid & p.FATTR_SIZE:
+                self._scheme.ftruncate(number, size, request)
+        finally:
+            if passing:
+                self._scheme.on_close(number)
+
+    def statfs(self, request: FuseRequest) -> bytes:
+        """Describe what the scheme's root lives on; zeros where the scheme does not say."""
+        opened = self._scheme.openat(ROOT, "", f.O_STAT | f.O_RDONLY, 0, request)
+        if not isinstance(opened, Opened):
+            raise OpensLater
+        try:
+            found = self._scheme.fstatvfs(opened.handle)
+        except Refused:
+            return p.STATFS_OUT.pack(0, 0, 0, 0, 0, 4096, 255, 4096, 0)
+        finally:
+            self._scheme.on_close(opened.handle)
+        size, blocks, free, available = (
+            found.f_bsize,
+            found.f_blocks,
+            found.f_bfree,
+            found.f_bavail,
+        )
+        return p.STATFS_OUT.pack(blocks, free, available, 0, 0, size, 255, size, 0)
+
+    def changed(self, request: FuseRequest, fh: int, given: bool) -> bytes:
+        """Describe what SETATTR has changed."""
+        return p.ATTR_OUT.pack(0, 0, 0) + attr(self._stat(request, fh, given), request.node)
