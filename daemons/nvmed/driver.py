@@ -291,8 +291,7 @@ class Controller:
         lane = self.lane
         if lane.tail != lane.rung:
             lane.ring()
-            if isinstance(lane, QueuePair):
-                self.lane = self._lanes.after(lane)
+            self.lane = lane.next
         if self._refused:
             self._deliver()
 
@@ -322,8 +321,14 @@ class Controller:
 
     def poll(self) -> int:
         """End what the I/O queues have completed; return how many commands that was."""
-        ended = self._reap(self._lanes.pairs)
-        self.flush_queue()
+        ended = 0
+        for pair in self._lanes.pairs:
+            ended += pair.reap()
+            if pair.trouble:
+                self._complain(pair)
+        lane = self.lane
+        if lane.tail != lane.rung or self._refused:
+            self.flush_queue()
         return ended
 
     def _reap(self, pairs: list[QueuePair]) -> int:

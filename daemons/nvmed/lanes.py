@@ -53,6 +53,8 @@ class Lanes:
             )  # fmt: skip
             self.pairs.append(pair)
             self.wired[vector].append(pair)
+        for index, pair in enumerate(self.pairs):
+            pair.next = self.pairs[(index + 1) % count]
 
     def release(self) -> None:
         """Give all memory back; only while the controller is disabled."""
@@ -73,10 +75,6 @@ class Lanes:
             if pair.tail != pair.rung:
                 pair.ring()
         return self.pairs[0]
-
-    def after(self, lane: QueuePair) -> QueuePair:
-        """Whose turn it is when `lane` has had a batch."""
-        return self.pairs[lane.qid % len(self.pairs)]
 
     def evict(self, hopeless: Collection[int]) -> list[Command]:
         """Send every command to the lobby but those whose `id` is in `hopeless`; return these."""

@@ -123,7 +123,7 @@ class QueuePair(Ring[Command]):
     lazier, and keeps so many entries free that the controller never runs out of them.
     """
 
-    __slots__ = ("_capacity", "_fail", "_lazy", "_owed", "_sqid", "backlog", "vector")
+    __slots__ = ("_capacity", "_fail", "_lazy", "_owed", "_sqid", "backlog", "next", "vector")
 
     def __init__(
         self,
@@ -144,6 +144,7 @@ class QueuePair(Ring[Command]):
         self._sqid: Final = CqeDw2(SQID=qid).raw
         self.vector: Final = vector
         self.backlog: Final[deque[Command]] = deque()  # what found the ring full
+        self.next: QueuePair = self  # whose turn it is after a batch
         super().__init__(qid, entries, dma, mmio, cap, page)
 
     def reset(self) -> None:
@@ -213,7 +214,7 @@ class QueuePair(Ring[Command]):
             return 0
         table, end = self.table, self._end
         ended: list[Done] = []
-        failed: list[tuple[Command, int]] = []
+        failed: list[tuple[Command, int]] | None = None
         while True:
             # A new completion without an error is its bare CID now.
             if word < _PHASE:
@@ -226,36 +227,41 @@ class QueuePair(Ring[Command]):
                     break
                 table[word] = None
                 ended.append(command[6])
-            elif word & _PHASE or not self._take_failed(word, failed):
+            elif word & _PHASE:
                 break
+            else:
+                failed = failed or []
+                if not self._take_failed(word, failed):
+                    break
             at += _ENTRY
             if at > end:
                 at = _DW3
                 flip ^= _PHASE
             word = dwords[at] ^ flip
         self._at, self._flip = at, flip
-        count = len(ended) + len(failed)
-        if count:
-            self._settle(count, at)
-        if self.backlog:
-            self._refill()
-        for done in ended:
-            done(0)
-        for command, word in failed:
-            self._fail(command, Status.of(CqeDw3.of(word).SF << 1))
-        return count
-
-    def _settle(self, count: int, at: int) -> None:
-        # SQHD and SQID are looked at in the newest completion only; negative at the wrap.
-        head = self._dwords[at - _ENTRY - 1] - self._sqid
-        if not 0 <= head <= self._mask:
-            entry = CqeDw2.of(head + self._sqid)
-            self.trouble = f"queue {self.qid} of {self.entries} entries reported {entry!r}"
+        count = len(ended) if failed is None else len(ended) + len(failed)
         self.free += count
         self._owed += count
         if self._owed >= self._lazy:
             self._owed = 0
             self._write(self._head_doorbell, at // _ENTRY)
+        # SQHD and SQID are looked at in the newest completion only; its index is negative at the
+        # wrap.  What is read when there was none, after trouble, does not matter any more.
+        head = dwords[at - _ENTRY - 1] - self._sqid
+        if not 0 <= head <= self._mask:
+            self._mistrust(head)
+        if self.backlog:
+            self._refill()
+        for done in ended:
+            done(0)
+        if failed is not None:
+            for command, word in failed:
+                self._fail(command, Status.of(CqeDw3.of(word).SF << 1))
+        return count
+
+    def _mistrust(self, head: int) -> None:
+        entry = CqeDw2.of(head + self._sqid)
+        self.trouble = self.trouble or f"queue {self.qid} has {self.entries} entries, not {entry!r}"
 
     def _take_failed(self, word: int, failed: list[tuple[Command, int]]) -> bool:
         cid = CqeDw3.of(word).CID
@@ -280,13 +286,14 @@ class Lobby:
     Stands in for a `QueuePair` wherever commands are submitted.
     """
 
-    __slots__ = ("_refuse", "backlog", "errno", "rung", "tail")
+    __slots__ = ("_refuse", "backlog", "errno", "next", "rung", "tail")
 
     def __init__(self, refuse: Callable[[Done, int], None]) -> None:
         self._refuse: Final = refuse
         self.backlog: Final[deque[Command]] = deque()
         self.errno = 0  # when not 0, commands are refused with it
         self.tail = self.rung = 0
+        self.next = self
 
     def submit(
         self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
