@@ -53,7 +53,7 @@ def plan(wanted: Config) -> list[Planned]:
 def check_lab(name: str, options: Mapping[str, str]) -> None:
     """Raise `ConfigError` for a lab device that cannot be."""
     if name != ALL or options:
-        LabDevice(name, options)
+        LabDevice(name, options).check()
 
 
 def _lab_devices(lab: Lab, manifests: Sequence[Manifest]) -> list[LabDevice]:
@@ -70,6 +70,7 @@ def _planned_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest])
         raise ConfigError(
             f"no daemon drives the lab's {device.kind} ({_ids(ids)}) yet", _drivable(manifests)
         )
+    device.check()
     return PlannedLab(device, segment, manifest)
 
 

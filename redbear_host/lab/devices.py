@@ -30,6 +30,10 @@ _SERIAL: Final = re.compile(r"[!-~]{1,20}", re.ASCII)  # what Identify and IDENT
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
+Image = Callable[[int], Path]
+"""Returns the path of a device's image by its number, counted from 1."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One name a lab device can have."""
@@ -38,7 +42,7 @@ class Kind:
     what: str
     keys: Mapping[str, str]  # key → what it means
     ids: PciIds  # as the model shows them; subsystem and revision are left out
-    build: Callable[[LabDevice, Path, int], list[str]]
+    build: Callable[[LabDevice, Image, int], list[str]]  # with its images and its slot
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class LabDevice:
                     f"it knows {', '.join(keys)}" if keys else "it has no keys at all",
                 )
 
+    def check(self) -> None:
+        """Raise `ConfigError` for a value that makes no sense; makes nothing."""
+        slot = SLOTS[0]
+        KINDS[self.kind].build(self, lambda number: self._image(Path(), slot, number), slot)
+
     def arguments(self, folder: Path, slot: int = SLOTS[0]) -> list[str]:
         """Return what QEMU is told so that the device is device `slot` of bus 0.
 
@@ -73,7 +82,11 @@ class LabDevice:
                 f"the lab has no place {slot} for a device",
                 f"it has {len(SLOTS)} places: ask for fewer devices",
             )
-        return KINDS[self.kind].build(self, folder, slot)
+
+        def image(number: int) -> Path:
+            return self._make(self._image(folder, slot, number))
+
+        return KINDS[self.kind].build(self, image, slot)
 
     def number(self, key: str, default: int, low: int, high: int) -> int:
         """Return a key's value as a number between two bounds, both included."""
@@ -91,25 +104,29 @@ class LabDevice:
             raise self._wrong("serial", "write up to 20 printable characters without spaces")
         return serial
 
-    def image(self, folder: Path, slot: int, number: int = 1) -> Path:
-        """Return the path of image `number`, which is made if there is none."""
+    def _image(self, folder: Path, slot: int, number: int) -> Path:
+        path = folder / f"{self.kind}-{slot}.img"
+        if "file" in self.options:
+            path = Path(self.options["file"])
+            if not path.name or path.is_dir():
+                raise self._wrong("file", "name a file, which is made if it does not exist")
+        self._size()
+        return path if number == 1 else path.with_name(f"{path.name}.{number}")
+
+    def _size(self) -> Size:
         try:
             size = Size.parse(self.options["size"]) if "size" in self.options else _SIZE
         except ValueError as error:
             raise self._wrong("size", "write for example 64M or 1G") from error
         if size < 1 << 20:
             raise self._wrong("size", "a disk has at least 1M")
-        path = folder / f"{self.kind}-{slot}.img"
-        if "file" in self.options:
-            path = Path(self.options["file"])
-        if number > 1:
-            path = path.with_name(f"{path.name}.{number}")
+        return size
+
+    def _make(self, path: Path) -> Path:
         try:
-            if path.is_dir():
-                raise self._wrong("file", "name a file, which is made if it does not exist")
             if not path.exists():
                 with path.open("xb") as file:
-                    file.truncate(size)
+                    file.truncate(self._size())
         except OSError as error:
             raise TransportError(
                 f"the image {path} cannot be made: {error.strerror}",
@@ -165,7 +182,7 @@ def _disk(node: str, path: Path) -> list[str]:
     return ["-blockdev", json.dumps(layer)]
 
 
-def _nvme(device: LabDevice, folder: Path, slot: int) -> list[str]:
+def _nvme(device: LabDevice, image: Image, slot: int) -> list[str]:
     vectors = device.number("vectors", 9, 1, _VECTORS_MAX)
     mdts = device.number("mdts", 7, 0, 12)
     name, block = f"nvme{slot}", device.block()
@@ -176,7 +193,7 @@ def _nvme(device: LabDevice, folder: Path, slot: int) -> list[str]:
     ]
     for number in range(1, device.number("namespaces", 1, 1, _NAMESPACES_MAX) + 1):
         node = f"{name}n{number}"
-        told += _disk(node, device.image(folder, slot, number))
+        told += _disk(node, image(number))
         told += [
             "-device",
             f"nvme-ns,bus={name},drive={node},nsid={number},"
@@ -185,16 +202,16 @@ def _nvme(device: LabDevice, folder: Path, slot: int) -> list[str]:
     return told
 
 
-def _ahci(device: LabDevice, folder: Path, slot: int) -> list[str]:
+def _ahci(device: LabDevice, image: Image, slot: int) -> list[str]:
     name = f"ahci{slot}"
     return [
-        *_disk(f"{name}d", device.image(folder, slot)),
+        *_disk(f"{name}d", image(1)),
         *("-device", f"ich9-ahci,id={name},addr={slot:#x}"),
         *("-device", f"ide-hd,bus={name}.0,drive={name}d,serial={quote(device.serial(slot))}"),
     ]
 
 
-def _e1000(device: LabDevice, _folder: Path, slot: int) -> list[str]:
+def _e1000(device: LabDevice, _image: Image, slot: int) -> list[str]:
     name = f"e1000{slot}"
     return [
         *("-netdev", f"user,id={name}"),
@@ -202,7 +219,7 @@ def _e1000(device: LabDevice, _folder: Path, slot: int) -> list[str]:
     ]
 
 
-def _hda(device: LabDevice, _folder: Path, slot: int) -> list[str]:
+def _hda(device: LabDevice, _image: Image, slot: int) -> list[str]:
     name, wav = f"hda{slot}", device.options.get("wav")
     sound = f"none,id={name}a" if wav is None else f"wav,id={name}a,path={quote(wav)}"
     return [
@@ -212,7 +229,7 @@ def _hda(device: LabDevice, _folder: Path, slot: int) -> list[str]:
     ]
 
 
-def _vga(_device: LabDevice, _folder: Path, slot: int) -> list[str]:
+def _vga(_device: LabDevice, _image: Image, slot: int) -> list[str]:
     return ["-device", f"VGA,addr={slot:#x},romfile="]
 
 

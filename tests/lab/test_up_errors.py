@@ -52,7 +52,10 @@ def test_a_configuration_that_is_not_there(tmp_path, where):
 def test_a_lab_device_or_key_that_does_not_exist(tmp_path, where):
     refused(redbear("up", "--lab", "nvmx", *where), 2, "nvmx", "nvme")
     refused(redbear("up", "--lab", "nvme:siez=1M", *where), 2, "siez", "size")
-    refused(redbear("up", "--lab", "nvme:size=elephant", *where), 2, "elephant")
+    done = redbear("up", "--lab", "nvme:size=elephant", *where)
+    refused(done, 2, "elephant")
+    assert "mount" not in done.stderr  # refused before anything was done
+    assert redbear("up", "--plan", "--lab", "nvme:size=elephant", *where).returncode == 2
     nothing_left(tmp_path)
 
 

@@ -74,9 +74,15 @@ def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_its_key(text: str, tmp_path: Path) -> None:
     device = parse(text)
     ((key, value),) = device.options.items()
-    with pytest.raises(ConfigError, match=f"lab device {device.kind}: {key}={value}") as caught:
-        device.arguments(tmp_path)
-    assert caught.value.hint
+    for refuse in (device.check, lambda: device.arguments(tmp_path)):
+        with pytest.raises(ConfigError, match=f"lab device {device.kind}: {key}={value}") as caught:
+            refuse()
+        assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checking_a_device_makes_no_image(tmp_path: Path) -> None:
+    parse(f"nvme:file={tmp_path}/new.img,namespaces=2").check()
     assert list(tmp_path.iterdir()) == []
 
 
