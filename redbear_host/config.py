@@ -54,10 +54,6 @@ class Device:
 
     address: Annotated[Bdf, "Its PCI address, as `redbear-host devices` shows it."]
     driver: Annotated[str, "The daemon to drive it; empty: the first whose manifest matches."] = ""
-    destructive: Annotated[bool, "Drive it although its disk carries data that may be lost."] = (
-        False
-    )
-    writable: Annotated[bool, "Let clients write to it."] = True
 
 
 @dataclass(frozen=True)

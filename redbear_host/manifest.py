@@ -4,7 +4,6 @@
 [daemon]
 summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
-needs = ["pci", "irq", "memory"]      # schemes that are there before it starts
 
 [daemon.restart]                      # more deaths before it was ready, and it is given up
 at_most = 5
@@ -95,7 +94,6 @@ class Manifest:
     name: str
     summary: Annotated[str, "What it drives or serves, in a few words."]
     schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
-    needs: Annotated[tuple[str, ...], "The schemes that must be there before it starts."] = ()
     restart: Restart = field(default_factory=Restart)
     match: Match | None = None
     options: Mapping[str, Option] = field(default_factory=dict)

@@ -68,7 +68,6 @@ mount = "/mnt/scheme"
 [[device]]
 address = "04:00.0"
 driver = "nvmed"
-writable = false
 [[lab]]
 name = "nvme"
 file = "disk.img"
@@ -80,7 +79,7 @@ queues = 2
     )
     assert found.general.mount == Path("/mnt/scheme")
     assert found.general.run_dir == config.RUN_DIR
-    assert found.devices == (Device(address=CARD, driver="nvmed", writable=False),)
+    assert found.devices == (Device(address=CARD, driver="nvmed"),)
     image = str(tmp_path / "disk.img")
     assert found.labs == (Lab("nvme", {"file": image, "serial": "RB01", "size": "64M"}),)
     assert found.options(NVMED) == {"queues": 2, "poll": False}
@@ -96,7 +95,6 @@ include = ["site.toml"]
 mount = "/here"
 [[device]]
 address = "0000:04:00.0"
-destructive = true
 [daemon.nvmed]
 queues = 1
 """,
@@ -106,14 +104,14 @@ mount = "/there"
 run_dir = "/run/site"
 [[device]]
 address = "04:00.0"
-writable = false
+driver = "nvmed"
 [daemon.nvmed]
 queues = 8
 poll = true
 """,
     )
     assert found.general == config.General(mount=Path("/here"), run_dir=Path("/run/site"))
-    assert found.devices == (Device(address=CARD, destructive=True, writable=False),)
+    assert found.devices == (Device(address=CARD, driver="nvmed"),)
     assert found.daemons == {"nvmed": {"queues": 1, "poll": True}}
 
 
@@ -173,14 +171,15 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         ('\n[[lab]]\nname = "nvme"\nx = 1\n', 2, "no key 'x'", "it knows file"),
         ('[[lab]]\nname = "nvme"\nsize = 1.5\n', 3, "size: 1.5 is neither a text nor", ""),
         ('[[lab]]\nname = "nvme"\nserial = true\n', 3, "serial: True is neither", ""),
-        ('[[device]]\naddress = "04:00.0"\nwritable = 1\n', 3, "1 is not true or false", "Let"),
-        ("[[device]]\nwritable = true\n", 1, "'address' is missing", "Its PCI address"),
+        ('[[device]]\naddress = "04:00.0"\ndriver = 1\n', 3, "1 is not a text", "The daemon"),
+        ('[[device]]\ndriver = "nvmed"\n', 1, "'address' is missing", "Its PCI address"),
         ('[[device]]\naddress = "x"\n', 2, "'x' is not a PCI address", "write it as"),
         ('[device]\naddress = "x"\n', 1, "device is not a list of tables", "[[device]]"),
         ("[[general]]\n", 1, "general is not a table", "[general]"),
         ("[daemon.nvme]\n", 1, "there is no daemon 'nvme'", "did you mean 'nvmed'?"),
         ("[daemon.nvmed]\nqueue = 1\n", 2, "nvmed has no option 'queue'", "did you mean 'queues'?"),
         ("[daemon.nvmed]\nqueues = true\n", 2, "queues: True is not a whole", "How many I/O"),
+        ("[daemon.nvmed]\npoll = 1\n", 2, "1 is not true or false", ""),
         ("[daemon.pcid]\nx = 1\n", 2, "pcid has no option 'x'", "pcid takes no options"),
         ("include = 'site.toml'\n", 1, "'site.toml' is not a list of texts", ""),
     ],
@@ -216,13 +215,13 @@ def test_a_daemon_without_hardware_drives_no_device(tmp_path: Path) -> None:
 
 
 def test_flags_override_paths_and_add_devices(tmp_path: Path) -> None:
-    written = Config(devices=(Device(address=CARD, writable=False),), labs=(Lab("e1000"),))
+    written = Config(devices=(Device(address=CARD, driver="nvmed"),), labs=(Lab("e1000"),))
     other = Bdf(0, 5, 0, 0)
     found = config.merge(
         written, mount=Path("/m"), devices=[other, CARD, other], labs=[Lab("nvme")]
     )
     assert found.general == config.General(mount=Path("/m"))
-    assert found.devices == (Device(address=CARD, writable=False), Device(address=other))
+    assert found.devices == (Device(address=CARD, driver="nvmed"), Device(address=other))
     assert [lab.name for lab in found.labs] == ["e1000", "nvme"]
 
 

@@ -21,7 +21,6 @@ FULL = """\
 [daemon]
 summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]
-needs = ["pci"]
 [daemon.restart]
 at_most = 3
 within = "2s"
@@ -42,7 +41,6 @@ def test_a_manifest_says_all_the_supervisor_needs() -> None:
     found = manifest.parse("nvmed", FULL)
     assert found.module == "daemons.nvmed"
     assert found.scheme_names(Bdf(0, 0, 4, 0)) == ("disk.pci-0000-00-04.0-nvme",)
-    assert found.needs == ("pci",)
     assert (found.restart.at_most, found.restart.within) == (3, 2.0)
     assert found.match == Match(class_=1, subclass=8)
     assert found.options["queues"].default == 4
@@ -104,7 +102,6 @@ def test_the_first_match_wins() -> None:
         ('[daemon]\nsummary = "s"\nschemes = ["a/b"]\n', "'a/b' cannot be the name of a scheme"),
         ('[daemon]\nsummary = "s"\nschemes = [""]\n', "'' cannot be the name of a scheme"),
         (HEAD, r"names a PCI function and there is no \[match\]"),
-        (HEAD + "needs = 1\n", "needs: 1 is not a list of texts"),
         (HEAD + "color = 1\n", "no setting 'color'"),
         (PLAIN + '[daemon.restart]\nwithin = "ten"\n', "within: 'ten' is not a duration"),
         (PLAIN + '[daemon.restart]\nwithin = "0s"\n', "within is no time at all"),
