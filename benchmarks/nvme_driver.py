@@ -120,11 +120,12 @@ def cost(depth: int, many: bool) -> float:
     ended: list[int] = []
     done = ended.append
     dones = [done] * depth
+    pairs = list(zip(lbas, chunks, strict=True))
     read, read_many, flush, poll = disk.read, disk.read_many, disk.flush_queue, controller.poll
 
     def singly() -> None:
         for _ in range(COMMANDS // depth):
-            for lba, chunk in zip(lbas, chunks, strict=True):
+            for lba, chunk in pairs:
                 read(lba, 8, chunk, done)
             flush()
             poll()
