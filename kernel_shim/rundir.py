@@ -41,6 +41,8 @@ class RunDir:
             )
         except PermissionError:
             raise ConfigError(f"{self.path} cannot be written", "run it with sudo") from None
+        except OSError as error:
+            raise self._unusable(error) from error
         deadline = time.monotonic() + patience
         while not self._try_lock():
             if time.monotonic() < deadline:
@@ -53,6 +55,12 @@ class RunDir:
                 f"redbear-host is up already (process {pid}, {self.path})",
                 "stop it with: redbear-host down   (or use another --run-dir and --mount)",
             )
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"{self.path} cannot be the run directory: {error.strerror}",
+            "choose a folder with --run-dir DIR; without it, it is /run/redbear-host",
+        )
 
     def _try_lock(self) -> bool:
         try:
@@ -75,6 +83,8 @@ class RunDir:
             return False
         except PermissionError:
             raise ConfigError(f"{self.path} cannot be read", "run it with sudo") from None
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -89,6 +99,8 @@ class RunDir:
             state: dict[str, Any] = json.loads(self._state.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
+        except OSError as error:
+            raise self._unusable(error) from error
         return state
 
     def write(self, state: dict[str, Any]) -> None:

@@ -79,7 +79,10 @@ class Supervisor:
         except PermissionError:
             raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
         except OSError as err:
-            raise TransportError(f"{self.mount} cannot be prepared: {err.strerror}") from err
+            raise TransportError(
+                f"{self.mount} cannot be prepared: {err.strerror}",
+                "choose another with --mount DIR",
+            ) from err
 
     def _check_mount_point(self) -> None:
         hint = "choose another with --mount DIR, or unmount what is there"

@@ -115,6 +115,23 @@ def test_a_mount_point_that_is_busy(tmp_path, where):
     nothing_left(tmp_path)
 
 
+def test_a_run_directory_that_cannot_be(tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "deeper", Path("/proc/no/such")):
+        where = ("--run-dir", place)
+        up = redbear("up", "--lab", "nvme", "--mount", tmp_path / "scheme", *where)
+        refused(up, 2, str(place), "--run-dir")
+        nothing_left(tmp_path)
+    for verb in ("down", "status", "devices"):
+        refused(redbear(verb, "--run-dir", tmp_path / "file"), 2, "Not a directory", "--run-dir")
+
+
+def test_a_mount_point_that_cannot_be_made(tmp_path):
+    where = ("--mount", "/proc/no/such", "--run-dir", tmp_path / "run")
+    refused(redbear("up", "--lab", "nvme", *where), 3, "/proc/no/such", "--mount")
+    nothing_left(tmp_path)
+
+
 def test_nothing_to_bring_up(tmp_path, where):
     refused(redbear("up", *where), 2, "--device", "--lab")
     nothing_left(tmp_path)
