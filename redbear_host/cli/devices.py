@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lab", action="store_true", help="list the device models of --lab instead"
     )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    parser.add_argument("--run-dir", type=Path, default=RUN_DIR, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--run-dir", type=Path, default=RUN_DIR, metavar="DIR", help="default: %(default)s"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

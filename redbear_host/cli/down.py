@@ -20,7 +20,9 @@ _PATIENCE_S = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--run-dir", type=Path, default=config.RUN_DIR, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--run-dir", type=Path, default=config.RUN_DIR, metavar="DIR", help="default: %(default)s"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

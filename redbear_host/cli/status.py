@@ -16,7 +16,9 @@ HELP = "show the daemons that run, what they serve, and how often they were rest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--run-dir", type=Path, default=config.RUN_DIR, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--run-dir", type=Path, default=config.RUN_DIR, metavar="DIR", help="default: %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="print the state as JSON")
 
 
@@ -48,9 +50,15 @@ def _show(state: dict[str, Any]) -> None:
     print(f"up for {minutes} min {seconds} s, process {state['pid']}, mounted on {state['mount']}")
     for daemon in state["daemons"]:
         pid = daemon["pid"] or "-"
-        restarts = f", restarted {daemon['restarts']} times" if daemon["restarts"] else ""
-        print(f"{daemon['name']}  {daemon['state']}  process {pid}{restarts}")
+        print(f"{daemon['name']}  {daemon['state']}  process {pid}{_restarted(daemon['restarts'])}")
         if daemon["state"] == "failed":
             print(f"    {daemon['why']}; see: redbear-host logs {daemon['name']}")
         for scheme in daemon["schemes"]:
             print(f"    {state['mount']}/{scheme}")
+
+
+def _restarted(times: int) -> str:
+    """Tell how often, or nothing."""
+    if not times:
+        return ""
+    return ", restarted once" if times == 1 else f", restarted {times} times"
