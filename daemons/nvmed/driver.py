@@ -319,16 +319,20 @@ class Controller:
         self.flush_queue()
         return ended
 
-    def poll(self) -> int:
-        """End what the I/O queues have completed; return how many commands that was."""
-        ended = 0
-        for pair in self._lanes.pairs:
-            ended += pair.reap()
-            if pair.trouble:
-                self._complain(pair)
+    def poll(self, looks: int = 1) -> int:
+        """Hand over what is queued, then end what the I/O queues have completed; return how many.
+
+        Looks at each queue up to `looks` times, until there is something in it.
+        """
         lane = self.lane
         if lane.tail != lane.rung or self._refused:
             self.flush_queue()
+        ended = 0
+        for pair in self._lanes.pairs:
+            if pair.look(looks):
+                ended += pair.reap()
+                if pair.trouble:
+                    self._complain(pair)
         return ended
 
     def _reap(self, pairs: list[QueuePair]) -> int:
