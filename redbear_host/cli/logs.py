@@ -115,7 +115,8 @@ class Logs:
                 yield stamp, event
                 event = []
             if not event:
-                stamp = max(stamp, line[:STAMP])  # a clock set back must not undo the order
+                # A clock set back must not undo the order, nor what begins with no time.
+                stamp = max(stamp, line[:STAMP]) if line[:4].isdigit() else stamp
             event.append(line)
         if event:
             yield stamp, event

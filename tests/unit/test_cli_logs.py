@@ -35,6 +35,13 @@ def test_logs_are_shown_in_the_order_of_time_with_tracebacks_whole(folder: Path)
     assert "pcid" in found[1]
 
 
+def test_lines_without_a_time_stay_where_they_are(folder: Path) -> None:
+    (folder / "supervisor.log").write_text("ok: down\n" + AT.format(2, "s", "first") + "ok: up\n")
+    (folder / "pcid.log").write_text(AT.format(3, "pcid", "start"))
+    (folder / "nvmed.log").unlink()
+    assert said(Logs(folder).new()) == ["down", "first", "up", "start"]
+
+
 def test_one_daemons_log_can_be_asked_for(folder: Path) -> None:
     assert said(Logs(folder, "pcid").new()) == ["start", "end"]
 
