@@ -3,14 +3,15 @@
 A verb's module has `HELP` (one line), `add_arguments(parser)` and `run(args) -> int`.  What ends a
 run early decides the exit status:
 
-| raised              | status | shown                        |
-|---------------------|--------|------------------------------|
-| `ConfigError`       | 2      | the message and the hint     |
-| `TransportError`    | 3      | the message and the hint     |
-| `DeviceError`       | 3      | the message                  |
-| `KeyboardInterrupt` | 130    | nothing                      |
-| a closed pipe       | 141    | nothing                      |
-| anything else       | 1      | a traceback: it is our bug   |
+| raised                   | status | shown                        |
+|--------------------------|--------|------------------------------|
+| `ConfigError`            | 2      | the message and the hint     |
+| `TransportError`         | 3      | the message and the hint     |
+| `DeviceError`            | 3      | the message                  |
+| stdout cannot be written | 3      | that                         |
+| `KeyboardInterrupt`      | 130    | nothing                      |
+| a closed pipe            | 141    | nothing                      |
+| anything else            | 1      | a traceback: it is our bug   |
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import select
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
@@ -41,6 +43,7 @@ CLOSED_PIPE: Final = 141  # 128 + SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
+    _open_streams()
     try:
         status = _verb(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
@@ -56,9 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         if not _reader_left():
             return _bug()
-        # What is still buffered can go nowhere; the interpreter must not complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return CLOSED_PIPE
+    except OSError as error:
+        if not _stdout_fails():
+            return _bug()
+        _give_up_stdout()
+        return _end(f"the output cannot be written: {error.strerror}", "send it elsewhere", MACHINE)
     except Exception:  # noqa: BLE001 -- the outermost frame: whatever is left is our bug
         return _bug()
 
@@ -116,9 +123,10 @@ def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:
 
 def _end(message: str, hint: str, status: int) -> int:
     progress.break_line()
-    print(f"redbear-host: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    with suppress(OSError):  # nobody is there to be told; the status stays
+        print(f"redbear-host: {message}", file=sys.stderr)
+        if hint:
+            print(f"hint: {hint}", file=sys.stderr)
     return status
 
 
@@ -127,6 +135,34 @@ def _bug() -> int:
     traceback.print_exc()
     print("redbear-host: this is a bug in redbear-host; please report the above", file=sys.stderr)
     return BUG
+
+
+def _open_streams() -> None:
+    """Give a standard stream that was closed /dev/null: `print` works, and no file gets its number.
+
+    A mount's descriptor with number 1 would be closed by a child that sets up its own output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r", closefd=False))
+
+
+def _stdout_fails() -> bool:
+    """Tell whether it was our own output that could not be written: then it still cannot."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _give_up_stdout() -> None:
+    """Send to nowhere what is still buffered; the interpreter must not complain at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _reader_left() -> bool:

@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, TextIO
 
 TIMES: Final = 50  # the column of the times
@@ -118,8 +118,10 @@ class Progress:
         return f"{colour}{text}{_PLAIN}"
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        # A terminal that was closed must not keep us from the work, least of all from undoing it.
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 _SHARED: Final = Progress()

@@ -164,6 +164,38 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path, argument: str) -> None
     assert (done.returncode, done.stderr) == (cli.CLOSED_PIPE, b"")
 
 
+def run_logs(tmp_path: Path, redirection: str) -> subprocess.CompletedProcess[str]:
+    """Run `redbear-host logs` with a shell's redirections."""
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/nvmed.log").write_text("a line\n")
+    command = f'"{sys.executable}" -I -m redbear_host logs --run-dir "{tmp_path}" {redirection}'
+    return subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_a_closed_stream_is_no_error(tmp_path: Path, closed: str) -> None:
+    done = run_logs(tmp_path, closed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if ">&- " in closed or closed == ">&-" else "a line\n")
+
+
+def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    done = run_logs(tmp_path, ">/dev/full")
+    assert done.returncode == cli.MACHINE
+    assert done.stderr == (
+        "redbear-host: the output cannot be written: No space left on device\n"
+        "hint: send it elsewhere\n"
+    )
+
+
+def test_another_error_of_the_system_is_a_bug(
+    verb: Verb, capfd: pytest.CaptureFixture[str]
+) -> None:
+    verb(raising(OSError(28, "a run directory on a full disk")))
+    assert cli.main(["try"]) == 1
+    assert "a run directory on a full disk" in capfd.readouterr().err
+
+
 def test_another_broken_pipe_is_a_bug(verb: Verb, capfd: pytest.CaptureFixture[str]) -> None:
     verb(raising(BrokenPipeError("a daemon's socket")))
     assert cli.main(["try"]) == 1

@@ -124,6 +124,17 @@ def test_a_terminal_without_the_signs_gets_letters() -> None:
     assert terminal.text.splitlines() == ["a", "|- b".ljust(50) + "ok 0 ms", "`- ok 0 ms"]
 
 
+def test_a_terminal_that_is_gone_does_not_keep_the_work_from_being_done() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    done = []
+    with on(Gone()).step("take everything down"):
+        done.append(True)
+    assert done == [True]
+
+
 def test_steps_after_a_failure_start_at_the_root_again() -> None:
     out = io.StringIO()
     show = on(out)
