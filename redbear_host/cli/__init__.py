@@ -154,7 +154,7 @@ def _open_streams() -> None:
 def _stdout_fails() -> bool:
     """Tell whether it was our own output that could not be written: then it still cannot."""
     try:
-        sys.stdout.flush()
+        print(flush=True)  # an empty line in front of a traceback does no harm
     except OSError:
         return True
     return False

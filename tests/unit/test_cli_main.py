@@ -168,7 +168,7 @@ def run_logs(tmp_path: Path, redirection: str) -> subprocess.CompletedProcess[st
     """Run `redbear-host logs` with a shell's redirections."""
     (tmp_path / "log").mkdir()
     (tmp_path / "log/nvmed.log").write_text("a line\n")
-    command = f'"{sys.executable}" -I -m redbear_host logs --run-dir "{tmp_path}" {redirection}'
+    command = f'"{sys.executable}" -m redbear_host logs --run-dir "{tmp_path}" {redirection}'
     return subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
 
 
@@ -179,7 +179,11 @@ def test_a_closed_stream_is_no_error(tmp_path: Path, closed: str) -> None:
     assert done.stdout == ("" if ">&- " in closed or closed == ">&-" else "a line\n")
 
 
-def test_output_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     done = run_logs(tmp_path, ">/dev/full")
     assert done.returncode == cli.MACHINE
     assert done.stderr == (
