@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 64  # requests taken before the loop looks at interrupts and timers again
 _MAX_TRIES: Final = 3  # a request that was in hand at more crashes than this is answered EIO
 # These are dealt with at once and never wait, so they may use the last free slot.
-_PROMPT: Final = frozenset((p.INTERRUPT, p.FORGET, p.BATCH_FORGET, p.RELEASE, p.RELEASEDIR))
+_SILENT: Final = frozenset((p.INTERRUPT, p.FORGET, p.BATCH_FORGET))  # answered by silence
+_CLOSING: Final = frozenset((p.RELEASE, p.RELEASEDIR))
+_PROMPT: Final = _SILENT | _CLOSING
+_INTERRUPTS: Final = 1  # this bit of a unique: an answer to that request's INTERRUPT
 
 _out = p.OUT_HEADER.pack
 _head = p.HEAD.unpack_from
@@ -77,8 +80,13 @@ class Connection:
         """Take over what a predecessor left, run it again or refuse it, then take new requests."""
         self._server = server
         left = self._recover()
-        for request in sorted(left, key=lambda r: r.unique):
-            self._rerun(request)
+        # Files are closed first: a death may have come between giving a handle's row back and
+        # saying so, and no open may get that row before the kernel has let go of it.
+        for request in sorted(left, key=lambda r: (r.opcode not in _CLOSING, r.unique)):
+            if self._answered(request):
+                self.release(request)
+            else:
+                self._rerun(request)
         self._arm()
 
     def close(self) -> None:
@@ -120,6 +128,20 @@ class Connection:
         self._medium.extend(sorted(a for a in areas if a >= shape.big))
         self._next_staging()
         return found
+
+    def _answered(self, request: FuseRequest) -> bool:
+        """Tell whether the kernel has the answer already, and death came before we noted that.
+
+        Such a request must not run again: its client went on, and what it wrote since would be
+        overwritten.  Answering an INTERRUPT has no effect, but fails if its request is not there.
+        """
+        if request.opcode in _SILENT:
+            return False
+        try:
+            os.write(self.fd, _out(16, 0, request.unique | _INTERRUPTS))
+        except OSError as err:
+            return err.errno == errno.ENOENT
+        return False
 
     def _rerun(self, request: FuseRequest) -> None:
         """Deliver a predecessor's request, unless it seems to be what kills daemons."""
@@ -185,8 +207,9 @@ class Connection:
         self._armed = request
 
     def start(self) -> None:
-        """Watch the connection."""
-        self._loop.watch(self.fd, self._on_readable)
+        """Watch the connection; not yet if what a predecessor left takes all the room."""
+        if not self._paused:
+            self._loop.watch(self.fd, self._on_readable)
 
     def _on_readable(self) -> None:
         fd, readv = self.fd, os.readv
@@ -210,7 +233,7 @@ class Connection:
             self._read_head(request)
             self.taken += 1
             if request.length > p.HEAD_BYTES:
-                self._settle(request, request.length - p.HEAD_BYTES)
+                self._house(request, request.length - p.HEAD_BYTES)
             self.live[request.unique] = request
             self._arm()
             if not self._free and not self._replays and request.opcode not in _PROMPT:
@@ -219,7 +242,7 @@ class Connection:
                 continue
             self._deliver(request)
 
-    def _settle(self, request: FuseRequest, extra: int) -> None:
+    def _house(self, request: FuseRequest, extra: int) -> None:
         """Give a request's payload a home, so that the staging area is free for the next."""
         word = request.word + DATA
         staged = self._staging_view[:extra]
@@ -332,5 +355,4 @@ class Connection:
         if self._paused:
             self._paused = False
             self._arm()
-            if not self._paused:
-                self.start()
+            self.start()

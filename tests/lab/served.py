@@ -17,6 +17,7 @@ from redbear_host.errors import Refused
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.request import LATER
 from redbear_host.scheme.scheme import POSITIONED, Entry, Opened, Scheme
+from schemefs import protocol as p
 from schemefs.connection import Connection
 from schemefs.door import Door
 from schemefs.journal import Journal
@@ -126,6 +127,29 @@ class Store(Scheme):
         return data[::-1][:out_size]
 
 
+class Late(Store):
+    """A store whose first life never ends a write, and whose later ones take their time for it.
+
+    A write of `torn` in the first life is done and answered, and the daemon dies before it can note
+    that it was.
+    """
+
+    def write(self, handle, data, offset, fcntl_flags, request):
+        if self.life > 1:
+            # A device need not end its commands in the order it got them.
+            due = self.loop.now() + (0.2 if data[:4] == b"torn" else 0.02)
+            self.loop.at(due, lambda: self.end(handle, data, offset, request))
+        elif data[:4] == b"torn":
+            os.pwrite(self.files[handle][1], data, offset)
+            reply = p.WRITE_OUT.pack(24, 0, request.unique, len(data), 0)
+            os.write(request.connection.fd, reply)
+            self.die()
+        return LATER
+
+    def end(self, handle, data, offset, request):
+        request.answer(os.pwrite(self.files[handle][1], data, offset))
+
+
 class Channel(Scheme):
     """What one handle writes, readers of the same name get; empty reads wait."""
 
@@ -175,12 +199,12 @@ class Channel(Scheme):
 
 def main() -> None:
     kind, connection, journal, *rest = sys.argv[1:]
-    scheme = {"zero": lambda _: Zero(), "store": Store, "channel": Channel}[kind](
-        rest[0] if rest else None
-    )
-    loop = Loop()
+    kinds = {"zero": lambda _: Zero(), "store": Store, "late": Late, "channel": Channel}
+    scheme = kinds[kind](rest[0] if rest else None)
+    scheme.loop = loop = Loop()
     book = Journal.open(int(journal))
-    crashed = book.begin_life() > 1
+    scheme.life = book.begin_life()
+    crashed = scheme.life > 1
     door = Door(Connection(int(connection), book, loop, scheme.replays, crashed), scheme, loop)
     door.start()
     loop.run()

@@ -13,18 +13,22 @@ import pytest
 from background import in_thread
 from schemefs_rig import Rig
 
+from schemefs.journal import DATA, Geometry
+
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def rig(tmp_path, request):
-    kind = getattr(request, "param", "store")
+    kind, geometry = getattr(request, "param", "store"), None
+    if isinstance(kind, tuple):
+        kind, geometry = kind
     folder, point = tmp_path / "back", tmp_path / "mnt"
     folder.mkdir()
     point.mkdir()
     for name in ("a", "die"):
         (folder / name).write_bytes(bytes(1 << 20))
-    made = Rig(point, kind, str(folder))
+    made = Rig(point, kind, str(folder), geometry=geometry)
     made.back = folder
     made.start()
     yield made
@@ -86,6 +90,48 @@ def test_slots_and_areas_are_all_free_again_after_deaths(rig):
             assert time.monotonic() < deadline  # the slot is cleared just after the answer
         for _ in range(3 * shape.big):  # more than there are areas
             assert os.pwrite(file.fileno(), bytes(1 << 20), 0) == 1 << 20
+
+
+def in_hand(rig):
+    """The data words of the requests in the journal."""
+    shape, words = rig.journal.geometry, rig.journal.words
+    slots = [shape.requests_at // 4 + slot * 32 for slot in range(shape.requests)]
+    return [words[slot + DATA] for slot in slots if words[slot]]
+
+
+def wait_until(done):
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("rig", [("late", Geometry(big=2))], indirect=True)
+def test_a_successor_that_inherits_all_memory_reads_on_when_some_is_free(rig):
+    data = [os.urandom(100_000) for _ in range(8)]
+    with open(rig.point / "a", "r+b", buffering=0) as file:
+        fd = file.fileno()
+        writes = [
+            in_thread(lambda n=n: os.pwrite(fd, data[n], n * 100_000)) for n in range(len(data))
+        ]
+        wait_until(lambda: len([word for word in in_hand(rig) if word]) == 2)
+        rig.start()
+        assert [outcome() for outcome in writes] == [100_000] * 8
+        assert rig.server.poll() is None
+        assert os.pread(fd, 800_000, 0) == b"".join(data)
+
+
+@pytest.mark.parametrize("rig", ["late"], indirect=True)
+def test_a_write_that_was_answered_before_the_death_does_not_undo_a_later_one(rig):
+    with open(rig.point / "a", "r+b", buffering=0) as file:
+        assert os.pwrite(file.fileno(), b"torn", 0) == 4
+        assert rig.server.wait(20) < 0
+        assert len(in_hand(rig)) == 1
+        later = in_thread(lambda: os.pwrite(file.fileno(), b"next", 0))
+        rig.start()
+        assert later() == 4
+        wait_until(lambda: not in_hand(rig))
+        assert (rig.back / "a").read_bytes()[:4] == b"next"
 
 
 @pytest.mark.parametrize("rig", ["channel"], indirect=True)
