@@ -39,7 +39,8 @@ class Supervisor:
 
     def __init__(self, run_dir: RunDir, mount: Path) -> None:
         self.loop: Final = Loop()
-        self.mount: Final = mount
+        # Once and now: later, to follow links means to ask file systems that may hang.
+        self.mount: Final = mount.resolve()
         self._run_dir: Final = run_dir
         self._running: Final[list[Running]] = []
         self._devices: Final[list[dict[str, Any]]] = []

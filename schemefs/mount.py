@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,8 @@ FSTYPE: Final = "fuse.redbear"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _MNT_DETACH: Final = 2
 _UMOUNT_NOFOLLOW: Final = 8
+
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes blanks and backslashes
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -66,15 +69,17 @@ def unmount(target: Path) -> bool:
 def mounts_below(target: Path) -> list[tuple[Path, str, int]]:
     """List (mount point, file system type, device minor) at or below `target`, innermost first.
 
+    `target` is absolute and has no symbolic links in it, as the kernel knows none in mount points.
     Reads /proc/self/mountinfo and touches none of the mounts: one whose server hangs would block.
     """
     found: list[tuple[Path, str, int]] = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        point = Path(fields[4].encode().decode("unicode_escape"))
+    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n")[:-1]:
+        left, _, right = line.partition(b" - ")
+        fields = left.split(b" ")
+        point = Path(os.fsdecode(_OCTAL.sub(lambda m: bytes([int(m[1], 8)]), fields[4])))
         if point == target or target in point.parents:
-            found.append((point, right.split(" ")[0], int(fields[2].split(":")[1])))
+            kind = os.fsdecode(right.split(b" ")[0])
+            found.append((point, kind, int(fields[2].split(b":")[1])))
     return found[::-1]
 
 
