@@ -170,9 +170,10 @@ class Door:
                 self.deliver(request)
 
     def _wake(self, handle: Handle) -> None:
+        # Forgotten last: woken twice over a death is nothing, not woken at all waits for ever.
         kh = self._handles.poll_handle(handle)
-        self._handles.set_poll_handle(handle, 0)
         self._connection.notify(p.POLL_WAKEUP.pack(p.POLL_WAKEUP.size, p.NOTIFY_POLL, 0, kh))
+        self._handles.set_poll_handle(handle, 0)
 
     def _interrupt(self, request: FuseRequest) -> None:
         """Cancel a request whose client a signal woke; it must still be answered once."""

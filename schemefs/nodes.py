@@ -67,8 +67,9 @@ class Nodes:
             slot = self._free.pop()
             start = slot * NODE_BYTES
             self._table[start + _NAME_AT : start + _NAME_AT + len(name)] = name
-            # The count goes in with the rest and was zero before: no count, no node.
-            _RECORD.pack_into(self._table, start, 1, parent, len(name))
+            # The count decides whether the row is in use: it goes in last.
+            _RECORD.pack_into(self._table, start, 0, parent, len(name))
+            self._lookups[slot * self._step] = 1
             node = slot + 2
             self._by_name[parent, name] = node
             self._names[node] = (parent, name)
