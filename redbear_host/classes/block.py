@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
@@ -24,6 +25,8 @@ FALLOC_PUNCH_HOLE: Final = 0x02
 FALLOC_ZERO_RANGE: Final = 0x10
 
 _DIRECTORY_BLOCK: Final = 4096
+
+_log = logging.getLogger(__name__)
 
 
 class DiskScheme(Scheme):
@@ -98,7 +101,7 @@ class DiskScheme(Scheme):
     ) -> Opened | Later:
         """Open the directory "" (text lines when read), a disk or a partition.
 
-        O_TRUNC and O_CREAT are ignored where the file exists, as on a Linux block device.
+        O_CREAT is ignored where the file exists, O_TRUNC is as `ftruncate` to no bytes.
         """
         if parent != ROOT and parent not in self._listings:
             raise Refused(e.ENOTDIR if parent in self._files else e.EBADF)
@@ -237,7 +240,10 @@ class DiskScheme(Scheme):
     def write(
         self, handle: int, data: memoryview, offset: int, fcntl_flags: int, request: Request
     ) -> int | Later:
-        """Write any bytes; short at the end of the disk or partition, ENOSPC past it."""
+        """Write any bytes; short at the end of the disk or partition, ENOSPC past it.
+
+        EOPNOTSUPP for a write that leaves a hole in a file that its client has cut.
+        """
         file = self._file(handle)
         io, size = file.io, len(data)
         small = io.small
@@ -268,11 +274,14 @@ class DiskScheme(Scheme):
             return 0
         if offset >= file.size:
             raise Refused(e.ENOSPC)
+        data = data[: file.size - offset]
+        if not file.grow(offset, len(data)):
+            raise self._no_hole(file)
         file.wrote = True
         durable = file.durable or fcntl_flags & f.O_FSYNC
         io.write(
             (file.first << io.shift) + offset,
-            data[: file.size - offset],
+            data,
             Durable(io, request) if durable else request,
             request,
         )
@@ -286,17 +295,30 @@ class DiskScheme(Scheme):
         return LATER
 
     def ftruncate(self, handle: int, length: int, request: Request) -> None:
-        """Do nothing: a disk keeps its length.
+        """Change nothing on the disk, which keeps its length.
 
         The file looks like a regular one, so `dd` without conv=notrunc and an open with O_TRUNC cut
-        it first and give up if they cannot; on a Linux block device they get away with it.  Only a
-        length the disk does not have is refused, as what comes next would fail: EFBIG.
+        it first and give up if they cannot; on a Linux block device they get away with it.  But
+        `cp` of a file with holes cuts and then leaves them out, and would find there what was there
+        before: behind a cut the file grows by what is written, and by nothing else (EOPNOTSUPP).
+        A length the disk does not have is EFBIG.
         """
         file = self._file(handle)
         if not file.writable:
             raise Refused(e.EBADF)
         if length > file.size:
             raise Refused(e.EFBIG)
+        if length > file.end:
+            raise self._no_hole(file)
+        file.cut(length)
+
+    def _no_hole(self, file: OpenDisk) -> Refused:
+        _log.warning(
+            "%s/%s: a program leaves holes in a disk it has cut, and is refused: tell it not to, "
+            "as with cp --sparse=never or dd conv=notrunc",
+            *(self.name, file.volume.name),
+        )
+        return Refused(e.EOPNOTSUPP)
 
     def fallocate(
         self, handle: int, mode: int, offset: int, length: int, request: Request

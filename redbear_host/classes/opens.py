@@ -14,11 +14,13 @@ class OpenDisk:
     """An open disk or partition.
 
     `read_end` and `write_end` bound the fast paths: the size, or -1 where the handle may not do it
-    or needs more than one command for it.
+    or needs more than one command for it.  `end` is where the client believes the file to end: the
+    size, until it cuts the file.
     """
 
     __slots__ = (
         "durable",
+        "end",
         "first",
         "flags",
         "io",
@@ -43,9 +45,28 @@ class OpenDisk:
         self.writable: Final = used and bool(flags & f.O_WRONLY)
         self.durable: Final = bool(flags & f.O_FSYNC)
         self.read_end: Final = self.size if self.readable else -1
-        self.write_end: Final = self.size if self.writable and not self.durable else -1
+        self.write_end = self.size if self.writable and not self.durable else -1
         self.strict = False
         self.wrote = False
+        self.end = self.size
+        if self.writable and flags & f.O_TRUNC:
+            self.cut(0)
+
+    def cut(self, length: int) -> None:
+        """Believe with the client that the file has `length` bytes.
+
+        The disk keeps all its own; but a client that goes on behind `length` would leave a hole,
+        and count on zeroes where the disk has what it had before.
+        """
+        self.end = length
+        self.write_end = min(self.write_end, length)
+
+    def grow(self, offset: int, size: int) -> bool:
+        """Tell whether `size` bytes may be written at `offset`: False if they leave a hole."""
+        if offset > self.end:
+            return False
+        self.end = max(self.end, offset + size)
+        return True
 
 
 class Listing(NamedTuple):

@@ -8,10 +8,12 @@ import pytest
 from block_bench import BLOCK, KEEP, ZERO, Bench, Call, fill
 
 from redbear_host.abi import errno as e
+from redbear_host.abi import flags as f
 from redbear_host.classes.mbr import BootRecord, PartitionRecord
 from redbear_host.errors import Refused
 from redbear_host.models.ramdisk import RamDisk
 from redbear_host.scheme.request import LATER
+from redbear_host.scheme.scheme import ROOT
 
 
 @pytest.fixture
@@ -290,3 +292,42 @@ def test_a_client_may_write_again_from_within_its_answer(
     bench.settle()
     assert [one.result for one in again] == [1]
     assert bench.disk.data[1] == ord("y")
+
+
+@pytest.mark.parametrize("how", ["open", "ftruncate"])
+def test_a_file_that_was_cut_grows_by_what_is_written_and_has_no_holes(how: str) -> None:
+    bench = Bench(RamDisk(64, BLOCK))
+    bench.scheme.on_close(bench.handle)
+    bench.settle()
+    found = bench.scheme.openat(ROOT, "0", f.O_RDWR | f.O_TRUNC * (how == "open"), 0, Call())
+    assert found is not LATER
+    bench.handle = found.handle
+    if how == "ftruncate":
+        bench.scheme.ftruncate(bench.handle, 0, Call())
+    fill(bench.disk)
+    before = bytes(bench.disk.data)
+    end = 0
+    for size in (BLOCK, 10, 2 * BLOCK):  # whole and partial blocks, one behind the other
+        bench.write(end, b"x" * size)
+        bench.settle()
+        end += size
+    bench.write(0, b"y" * BLOCK)
+    bench.settle()
+    for call in (
+        lambda: bench.write(end + 1, b"z"),
+        lambda: bench.write(4 * BLOCK, b"z" * BLOCK),
+        lambda: bench.scheme.ftruncate(bench.handle, 64 * BLOCK, Call()),
+    ):
+        with pytest.raises(Refused) as caught:
+            call()
+        assert caught.value.errno == e.EOPNOTSUPP
+    assert bench.disk.data[:end] == b"y" * BLOCK + b"x" * (end - BLOCK)
+    assert bench.disk.data[end:] == before[end:]
+
+
+def test_a_file_that_was_cut_where_dd_seeks_to_is_written_from_there() -> None:
+    bench = Bench(RamDisk(64, BLOCK))
+    bench.scheme.ftruncate(bench.handle, 20 * BLOCK, Call())
+    call = bench.write(20 * BLOCK, b"x" * BLOCK)
+    bench.settle()
+    assert call.result == BLOCK
