@@ -438,6 +438,9 @@ class Controller:
         admin = self._admin
         if admin is None or self.state in (State.FAILED, State.GONE, State.STOPPED):
             return
+        if admin.regs.CSTS.read().raw == GONE:
+            self._leave(State.GONE, "has left")
+            return
         self.counters.resets += 1
         _log.warning("%s: %s, resetting it", self._function.address, why)
         if not trusted and not self._budget.spend(self._clock.now()):

@@ -31,7 +31,7 @@ def pages_of(chunk: DmaChunk, memory: bytearray, size: int, page: int) -> list[i
     page=st.sampled_from([4096, 8192]),
     size=st.integers(1, 2 << 20),
     shorter=st.lists(st.integers(1, 2 << 20), max_size=5),
-    before=st.integers(1, 20000),
+    before=st.integers(1, 20000) | st.sampled_from([4096, 8192, 12288]),
 )
 def test_every_length_up_to_the_chunks_names_its_pages_in_order(
     page: int, size: int, shorter: list[int], before: int

@@ -11,6 +11,7 @@ from daemons.nvmed.driver import Controller, State
 from redbear_host.abi import errno as e
 from redbear_host.errors import DeviceError
 from redbear_host.hw.ports import InterruptKind
+from redbear_host.models.nvme import Fault, Misdeed
 
 
 @pytest.mark.parametrize("entries", [2, 4, 16])
@@ -60,6 +61,26 @@ def test_completions_in_any_order_end_the_right_commands() -> None:
         bench.deliver()
     assert set(bench.ended.values()) == {0}
     assert all(bytes(chunk.view) == bytes([n]) * 512 for n, chunk in chunks.items())
+    assert bench.model.violations == []
+
+
+def test_batches_go_round_a_command_that_stays_behind() -> None:
+    bench = Bench(entries=8, driver={"depth": 8})
+    disk = bench.start()
+    for index in range(100):
+        bench.model.media[1].write(index, bytes([index]) * 512)
+    bench.model.faults.append(Fault(Misdeed.HOLD, lba=3))
+    chunks = [disk.chunk(512) for _ in range(100)]
+    for start in range(0, 100, 5):
+        lbas = range(start, start + 5)
+        disk.read_many(lbas, 1, chunks[start : start + 5], [bench.done(lba) for lba in lbas])
+        disk.flush_queue()
+        bench.deliver()
+        assert len(bench.ended) == start + 4  # all but the held one
+    bench.model.release()
+    bench.deliver()
+    assert bench.ended == dict.fromkeys(range(100), 0)
+    assert [chunk.view[0] for chunk in chunks] == list(range(100))
     assert bench.model.violations == []
 
 
