@@ -343,6 +343,7 @@ class DiskScheme(Scheme):
         if length <= 0:
             return None
         file.wrote = True
+        file.grow(offset, length)  # zeroes are as good as written
         start = (file.first << file.io.shift) + offset
         file.io.zero(start, length, what == FALLOC_PUNCH_HOLE, request, request)
         return LATER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from block_bench import BLOCK, KEEP, ZERO, Bench, Call, fill
+from block_bench import BLOCK, KEEP, PUNCH, ZERO, Bench, Call, fill
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -323,6 +323,18 @@ def test_a_file_that_was_cut_grows_by_what_is_written_and_has_no_holes(how: str)
         assert caught.value.errno == e.EOPNOTSUPP
     assert bench.disk.data[:end] == b"y" * BLOCK + b"x" * (end - BLOCK)
     assert bench.disk.data[end:] == before[end:]
+
+
+def test_a_hole_that_is_punched_is_none() -> None:
+    bench = Bench(RamDisk(64, BLOCK))
+    fill(bench.disk)
+    bench.scheme.ftruncate(bench.handle, 0, Call())
+    bench.zero(PUNCH | KEEP, 0, 10 * BLOCK)
+    bench.write(10 * BLOCK, b"x" * BLOCK)
+    bench.settle()
+    assert bench.disk.data[: 11 * BLOCK] == bytes(10 * BLOCK) + b"x" * BLOCK
+    with pytest.raises(Refused):
+        bench.write(12 * BLOCK, b"x")
 
 
 def test_a_file_that_was_cut_where_dd_seeks_to_is_written_from_there() -> None:
