@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from redbear_host.errors import ConfigError
+from redbear_host.errors import ConfigError, TransportError
 
 _RETRY_S: Final = 0.02
 
@@ -35,7 +35,9 @@ class RunDir:
         `patience` is in seconds.
         """
         try:
-            self.logs.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o755)
+            self._check_owner()
+            self.logs.mkdir(exist_ok=True, mode=0o755)
             self._lock_fd = os.open(
                 self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
@@ -93,21 +95,53 @@ class RunDir:
             os.close(fd)
         return False
 
-    def read(self) -> dict[str, Any]:
-        """Return the state; empty when nothing is up and nothing was left behind."""
+    def _check_owner(self) -> None:
+        """Refuse a folder that others can write: what stands there is done, with root's rights."""
         try:
-            state: dict[str, Any] = json.loads(self._state.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            found = self.path.stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unusable(error) from error
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+            raise ConfigError(
+                f"{self.path} can be changed by others (owner {found.st_uid}, "
+                f"mode {found.st_mode & 0o7777:o})",
+                "choose another with --run-dir DIR, or make it yours: "
+                f"chown root {self.path}; chmod go-w {self.path}",
+            )
+
+    def read(self) -> dict[str, Any]:
+        """Return the state; empty when nothing is up and nothing was left behind.
+
+        `TransportError` if it cannot be understood: something may have been left behind then.
+        """
+        self._check_owner()
+        try:
+            state = json.loads(self._state.read_bytes())
+        except FileNotFoundError:
             return {}
         except OSError as error:
             raise self._unusable(error) from error
+        except ValueError:
+            state = None
+        if not isinstance(state, dict) or not {"pid", "started"} <= state.keys():
+            raise TransportError(
+                f"{self._state} is damaged: what an instance did cannot be undone by it",
+                "see what is left with `mount` and `lspci -k`, then remove the file, or reboot",
+            )
         return state
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the state."""
+        """Replace the state; `TransportError` if the disk is full or the like."""
         fresh = self._state.with_suffix(".new")
-        fresh.write_text(json.dumps(state, indent=1))
-        fresh.replace(self._state)
+        try:
+            fresh.write_text(json.dumps(state, indent=1))
+            fresh.replace(self._state)
+        except OSError as error:
+            raise TransportError(
+                f"{self._state} cannot be written: {error.strerror}", f"see df {self.path}"
+            ) from error
 
     def empty_scratch(self) -> None:
         """Throw away what goes with the instance."""
