@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,13 @@ class MountedScheme:
             raise
         os.set_blocking(self.connection_fd, False)
         self.journal: Final = Journal.create(minor)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection has ended: someone has unmounted it, or broken it."""
+        poll = select.poll()
+        poll.register(self.connection_fd, select.POLLIN)
+        return any(events & select.POLLERR for _, events in poll.poll(0))
 
     def fail(self) -> None:
         """Break the connection: who waits, and who comes later, gets an error (ENOTCONN)."""

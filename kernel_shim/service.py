@@ -63,13 +63,16 @@ class Running:
         self.control: socket.socket | None = None
         self.spawned_at = 0.0
         self.ready_after = 0.0  # seconds from spawn to ready, of the present life
-        self.early_deaths: list[float] = []
+        self.early_deaths: list[float] = []  # when it died before it was ready
+        self.crashes: list[float] = []  # when it died later, by its own doing
+        self.overdue = False  # it is being killed, since it did not become ready in time
         self.why = ""
         self.crashed = False  # the last life ended by its own doing, not by a kill from outside
 
     def spawn(self, log_fd: int) -> None:
         """Start the next life: a fresh interpreter, then the set-up over its control socket."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)  # nothing a daemon does or leaves undone may stop the shim
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SETUP_MAX)
         with theirs:
             # -I: neither the environment nor a folder named `daemons` in the working directory may
@@ -140,6 +143,18 @@ class Running:
         if info is None or exited:
             return f"exit status {info.si_status if info else 'unknown'}"
         return f"signal {info.si_status}"
+
+    def deaths(self, was_ready: bool) -> int:
+        """Count the death just reaped; return how many of its kind there were lately.
+
+        Kills from outside, of a daemon that was ready, count as none.
+        """
+        if was_ready and not self.crashed:
+            return 0
+        kind = self.crashes if was_ready else self.early_deaths
+        now = time.monotonic()
+        kind[:] = [when for when in kind if when > now - self.service.within] + [now]
+        return len(kind)
 
     def describe(self) -> dict[str, Any]:
         """Return what `status` shows."""

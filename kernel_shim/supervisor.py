@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from kernel_shim.bind import restore
 from kernel_shim.device import Device
 from kernel_shim.guardian import start_guardian
 from kernel_shim.mounted import MountedScheme
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 
 _READY_WITHIN_S: Final = 30.0
 _STOP_WITHIN_S: Final = 5.0
-_BACKOFF_S: Final = 0.1  # doubled with each death before ready
+_BACKOFF_S: Final = 0.1  # doubled with each death before ready, or of its own doing
+_LOOK_S: Final = 0.2  # `redbear-host status` takes the lock for a moment
 
 
 class Supervisor:
@@ -56,7 +58,8 @@ class Supervisor:
 
     def open(self) -> None:
         """Take the run directory and the mount point; `ConfigError` if either is taken."""
-        self._run_dir.lock()
+        os.umask(0o022)  # what root makes here, others may look at and not change
+        self._run_dir.lock(_LOOK_S)
         try:
             if self._run_dir.read():
                 raise ConfigError(
@@ -115,7 +118,7 @@ class Supervisor:
     def scratch(self, name: str) -> Path:
         """Make a folder that goes with the instance."""
         folder = self._run_dir.scratch / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=0o700)
         return folder
 
     def hold_device(self, device: Device) -> None:
@@ -123,9 +126,13 @@ class Supervisor:
         self._undo.callback(device.release)
 
     def note_binding(self, address: str, bound: dict[str, Any]) -> None:
-        """Write down a driver change before it is made, so that it can be undone by anyone."""
+        """Write down a driver change before it is made, so that it can be undone by anyone.
+
+        By us as well: a Ctrl-C may come after the change and before `hold_device`.
+        """
         self._devices.append({"address": address, "bound": bound})
         self._save()
+        self._undo.callback(restore, bound)
 
     def note_process(self, name: str, pid: int) -> None:
         """Write down a helper process (a lab's QEMU) that must not outlive the instance."""
@@ -150,6 +157,13 @@ class Supervisor:
                 "daemons": [r.describe() for r in self._running],
             }
         )
+
+    def _note_progress(self) -> None:
+        """Write down how the daemons are; that it cannot be written is no reason to end them."""
+        try:
+            self._save()
+        except TransportError as err:
+            log.warning("%s; `redbear-host status` is out of date", err)
 
     # -- services --------------------------------------------------------------------------------
 
@@ -182,7 +196,7 @@ class Supervisor:
             running.spawn(log_fd)
         finally:
             os.close(log_fd)
-        self._save()
+        self._note_progress()
         control = running.control
         if control is None:
             raise TransportError(f"{running.service.name} has no control socket")
@@ -192,6 +206,8 @@ class Supervisor:
     def _on_control(self, running: Running, control: socket.socket) -> None:
         try:
             said = control.recv(4096)
+        except BlockingIOError:  # it was meant for a predecessor's socket with the same number
+            return
         except ConnectionResetError:  # it died with an unread message of ours
             said = b""
         if not said:
@@ -199,26 +215,36 @@ class Supervisor:
             return
         running.state = State.READY
         running.ready_after = time.monotonic() - running.spawned_at
-        self._save()
+        self._note_progress()
 
     def _on_death(self, running: Running) -> None:
         was_ready = running.state is State.READY
         self._collect(running)
         if self._stopping:
             return
-        if running.service.device is not None:
-            running.service.device.quiesce()
-        now = time.monotonic()
-        if not was_ready:
-            since = now - running.service.within
-            running.early_deaths = [t for t in running.early_deaths if t > since] + [now]
-        early = len(running.early_deaths) if not was_ready else 0
-        if early > running.service.early_deaths or (early and running.life == 1):
-            self._give_up(running)
+        try:
+            if running.service.device is not None:
+                running.service.device.quiesce()
+        except (OSError, RedbearError) as err:
+            self._give_up(running, f"its device cannot be quieted: {err}")
+            return
+        if running.schemes and all(scheme.gone for scheme in running.schemes):
+            self._give_up(running, "its schemes were unmounted")
+            return
+        if running.overdue:
+            self._give_up(running, f"it was not ready within {_READY_WITHIN_S:g} s")
+            return
+        deaths = running.deaths(was_ready)
+        if not was_ready and running.life == 1:
+            self._give_up(running, running.why)
+            return
+        if not was_ready and deaths > running.service.early_deaths:
+            self._give_up(running, f"{running.why}, {deaths} deaths before it was ready")
             return
         log.warning("%s died (%s), starting it again", running.service.name, running.why)
-        if early:
-            pause = _BACKOFF_S * 2 ** (early - 1)
+        calm = 1 if was_ready else 0  # so many deaths are answered at once
+        if deaths > calm:
+            pause = _BACKOFF_S * 2 ** (deaths - calm - 1)
             running.state = State.STARTING
             self.loop.at(self.loop.now() + pause, lambda: self._respawn(running))
         else:
@@ -230,8 +256,17 @@ class Supervisor:
         try:
             self._spawn(running)
         except (OSError, RedbearError) as err:
-            running.why = str(err)
-            self._give_up(running)
+            self._give_up(running, str(err))
+            return
+        life = running.life
+        due = self.loop.now() + _READY_WITHIN_S
+        self.loop.at(due, lambda: self._check_ready(running, life))
+
+    def _check_ready(self, running: Running, life: int) -> None:
+        """End a successor that neither serves nor dies: clients are waiting for it."""
+        if running.life == life and running.state is State.STARTING and running.pidfd >= 0:
+            running.overdue = True
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
 
     def _collect(self, running: Running) -> None:
         self.loop.unwatch(running.pidfd)
@@ -240,16 +275,14 @@ class Supervisor:
         running.why = running.reap()
         running.state = State.STOPPED
 
-    def _give_up(self, running: Running) -> None:
+    def _give_up(self, running: Running, why: str) -> None:
         """Leave a daemon dead; its clients get errors instead of waiting for ever."""
-        log.error(
-            "%s is given up: %s, %d deaths before it was ready",
-            *(running.service.name, running.why, len(running.early_deaths)),
-        )
+        log.error("%s is given up: %s", running.service.name, why)
+        running.why = why
         running.state = State.FAILED
         for scheme in running.schemes:
             scheme.fail()
-        self._save()
+        self._note_progress()
 
     def _end(self, running: Running) -> None:
         """Ask a daemon to stop, then make it."""

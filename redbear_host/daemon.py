@@ -85,6 +85,7 @@ class Daemon(ExitStack):
         self._setup: Final = setup
         self._fds: Final = fds
         self._control: Final = control
+        self._served = 0  # schemes whose mount is there
 
     @classmethod
     def receive(cls) -> Self:
@@ -199,6 +200,8 @@ class Daemon(ExitStack):
             scheme.replays,
             self._setup["crashed"],
         )
+        connection.on_end = self._on_end
+        self._served += 1
         self.callback(connection.close)
         Door(connection, scheme, self.loop).start()
 
@@ -210,6 +213,12 @@ class Daemon(ExitStack):
         )
         self.loop.watch(self._control.fileno(), self._on_control)
         self.loop.run()
+
+    def _on_end(self) -> None:
+        """Stop when the last scheme is unmounted: the others do not suffer from one that is."""
+        self._served -= 1
+        if not self._served:
+            self.loop.stop()
 
     def _on_control(self) -> None:
         """Stop: the shim says so, or is gone."""
