@@ -260,7 +260,9 @@ def _option(where: str, daemon: str, known: Mapping[str, Option], key: str, valu
             did_you_mean(key, known) or f"{daemon} takes no options",
         )
     try:
-        return convert(type(known[key].default), value, Path())
+        found = convert(type(known[key].default), value, Path())
+        known[key].check(found)
+        return found
     except ValueError as error:
         raise ConfigError(f"{where}: {key}: {error}", known[key].sentence) from error
 

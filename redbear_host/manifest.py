@@ -15,6 +15,8 @@ subclass = 0x08
 
 [option.queues]                       # what `[daemon.NAME]` in a configuration may set
 default = 4
+least = 1                             # optional, of a number: what it may be
+most = 64
 sentence = "How many I/O queue pairs to ask for."
 ```
 
@@ -42,6 +44,7 @@ from redbear_host.toml_table import build, did_you_mean, values
 WITHIN: Final = Seconds(10)
 
 _TABLES: Final = ("daemon", "match", "option")
+_BOUNDS: Final = {"least", "most"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,17 @@ class Option:
 
     default: str | int | bool
     sentence: str
+    least: int | None = None
+    most: int | None = None
+
+    def check(self, value: str | int | bool) -> None:
+        """Raise `ValueError` for a number out of range."""
+        if not isinstance(value, int):
+            return
+        if self.least is not None and value < self.least:
+            raise ValueError(f"{value} is less than {self.least}")
+        if self.most is not None and value > self.most:
+            raise ValueError(f"{value} is more than {self.most}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,13 +277,23 @@ def _is_id(value: Any) -> bool:
 def _options(here: str, table: Mapping[str, Any]) -> dict[str, Option]:
     options = {}
     for name, entry in table.items():
-        if not isinstance(entry, dict) or set(entry) != {"default", "sentence"}:
-            raise ConfigError(f"{here} [option.{name}]: it needs a default and a sentence")
+        if not isinstance(entry, dict) or set(entry) - _BOUNDS != {"default", "sentence"}:
+            raise ConfigError(
+                f"{here} [option.{name}]: it needs a default and a sentence, and may have a least "
+                "and a most"
+            )
         default, sentence = entry["default"], entry["sentence"]
         if not isinstance(default, str | int | bool) or not isinstance(sentence, str):
             raise ConfigError(
                 f"{here} [option.{name}]: the default is a text, a whole number or true or false, "
                 "the sentence a text"
             )
-        options[name] = Option(default=default, sentence=sentence)
+        bounds = {key: entry[key] for key in sorted(_BOUNDS & set(entry))}
+        if not all(type(number) is int for number in (default, *bounds.values())) and bounds:
+            raise ConfigError(f"{here} [option.{name}]: only a number has a least and a most")
+        options[name] = Option(default=default, sentence=sentence, **bounds)
+        try:
+            options[name].check(default)
+        except ValueError as error:
+            raise ConfigError(f"{here} [option.{name}]: the default: {error}") from error
     return options

@@ -20,6 +20,8 @@ schemes = ["disk.{function}-nvme"]
 class = 1
 [option.queues]
 default = 4
+least = 1
+most = 64
 sentence = "How many I/O queue pairs to ask for."
 [option.poll]
 default = false
@@ -179,6 +181,8 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         ("[daemon.nvme]\n", 1, "there is no daemon 'nvme'", "did you mean 'nvmed'?"),
         ("[daemon.nvmed]\nqueue = 1\n", 2, "nvmed has no option 'queue'", "did you mean 'queues'?"),
         ("[daemon.nvmed]\nqueues = true\n", 2, "queues: True is not a whole", "How many I/O"),
+        ("[daemon.nvmed]\nqueues = 0\n", 2, "queues: 0 is less than 1", "How many I/O"),
+        ("[daemon.nvmed]\nqueues = 65\n", 2, "queues: 65 is more than 64", "How many I/O"),
         ("[daemon.nvmed]\npoll = 1\n", 2, "1 is not true or false", ""),
         ("[daemon.pcid]\nx = 1\n", 2, "pcid has no option 'x'", "pcid takes no options"),
         ("include = 'site.toml'\n", 1, "'site.toml' is not a list of texts", ""),

@@ -17,6 +17,7 @@ from redbear_host.manifest import Manifest, Match
 
 HEAD = '[daemon]\nsummary = "s"\nschemes = ["x.{function}"]\n'
 PLAIN = '[daemon]\nsummary = "s"\nschemes = ["x"]\n'
+OPTION = HEAD + "[match]\nclass = 1\n[option.x]\nsentence = 's'\n"
 FULL = """\
 [daemon]
 summary = "NVMe disks"
@@ -116,6 +117,10 @@ def test_the_first_match_wins() -> None:
         (HEAD + "[match]\ndevice_id_range = { start = 2, end = 2 }\n", "holds no device id"),
         (HEAD + "[match]\ndevice_id_range = { start = 2 }\n", "needs start and end"),
         (HEAD + "[match]\nclass = 1\n[option.x]\ndefault = 1\n", "needs a default and a sentence"),
+        (OPTION + "default = 1\nleast = 2\n", "the default: 1 is less than 2"),
+        (OPTION + "default = 1\nmost = '2'\n", "only a number has a least and a most"),
+        (OPTION + "default = 'a'\nmost = 2\n", "only a number has a least and a most"),
+        (OPTION + "default = 1\nmore = 2\n", "needs a default and a sentence"),
         (HEAD + '[match]\nclass = 1\n[option.x]\ndefault = 1.5\nsentence = ""\n', "the default is"),
     ],
 )
