@@ -104,9 +104,9 @@ class Ring(Generic[T]):
         self._sq.free()
         self._cq.free()
 
-    def _identifier(self) -> int:
-        """Find a free identifier for the slot at the tail: its own number unless that is taken."""
-        cid = self.tail
+    def _identifier(self, slot: int) -> int:
+        """Find a free identifier for a slot: its own number unless that is taken."""
+        cid = slot
         while self.table[cid] is not None:
             cid += self.entries
             if cid >= len(self.table):
@@ -162,7 +162,7 @@ class QueuePair(Ring[Command]):
             return
         tail = cid = self.tail
         if self.table[cid] is not None:
-            cid = self._identifier()
+            cid = self._identifier(tail)
         self.table[cid] = opcode, nsid, prp1, prp2, cdw10, cdw12, done
         _store(self._slots[tail], 0, opcode, cid, nsid, prp1, prp2, cdw10, cdw12)
         self.tail = tail + 1 & self._mask
@@ -190,8 +190,7 @@ class QueuePair(Ring[Command]):
                 break
             cid = tail
             if table[cid] is not None:
-                self.tail = tail
-                cid = self._identifier()
+                cid = self._identifier(tail)
             prp1 = chunk.iova
             prp2 = 0 if size <= chunk.page else chunk.prp2(size)
             table[cid] = opcode, nsid, prp1, prp2, lba, cdw12, done
@@ -345,7 +344,7 @@ class AdminQueue(Ring[tuple[SQE, AdminDone]]):
             self._waiting.append((sqe, done))
             return
         slot = self._slots[self.tail]
-        sqe.CID = self._identifier()
+        sqe.CID = self._identifier(self.tail)
         self.table[sqe.CID] = sqe, done
         sqe.store(slot)
         self.tail = self.tail + 1 & self._mask

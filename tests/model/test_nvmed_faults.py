@@ -293,6 +293,17 @@ def test_a_controller_that_never_comes_back_is_given_up() -> None:
         bench.controller.reset()
 
 
+def test_a_command_that_forced_a_reset_ends_as_soon_as_the_controller_is_off() -> None:
+    bench = started(aborts=False)
+    bench.model.faults.append(Fault(Misdeed.HOLD, opcode=READ))
+    read_one(bench, "held")
+    bench.wait(TIMEOUT * 1.2)
+    bench.model.registers.never_ready = True
+    bench.wait(TIMEOUT * 0.6)
+    assert bench.controller.state is State.RECOVERING
+    assert bench.ended == {"held": e.EIO}
+
+
 def test_memory_is_not_given_back_while_the_controller_cannot_be_stopped() -> None:
     bench = started(aborts=False)
     bench.model.registers.never_idle = True

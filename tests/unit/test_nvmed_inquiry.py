@@ -78,6 +78,19 @@ def test_events_are_reported_each_time(caplog: pytest.LogCaptureFixture) -> None
     assert bench.model.violations == []
 
 
+def test_events_are_heard_after_a_reset_too() -> None:
+    bench = Bench()
+    bench.start()
+    seen: list[AsyncEvent] = []
+    bench.controller.on_event = seen.append
+    for count in (1, 2, 3):
+        bench.controller.reset()
+        bench.wait(1.0)
+        bench.model.warn(0x02_01_01)
+        bench.wait(1.0)
+        assert len(seen) == count
+
+
 def test_a_storm_of_events_costs_one_command_per_tick() -> None:
     bench = Bench()
     bench.start()

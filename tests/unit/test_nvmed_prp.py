@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemons.nvmed.prp import DmaChunk, longest
@@ -33,6 +33,8 @@ def pages_of(chunk: DmaChunk, memory: bytearray, size: int, page: int) -> list[i
     shorter=st.lists(st.integers(1, 2 << 20), max_size=5),
     before=st.integers(1, 20000) | st.sampled_from([4096, 8192, 12288]),
 )
+@example(page=4096, size=1_576_000, shorter=[], before=8192)
+@example(page=8192, size=2 << 20, shorter=[8193, 16384, 16385], before=4096)
 def test_every_length_up_to_the_chunks_names_its_pages_in_order(
     page: int, size: int, shorter: list[int], before: int
 ) -> None:

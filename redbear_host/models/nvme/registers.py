@@ -21,8 +21,8 @@ class Registers:
         self._model: Final = model
         self._cap: Final = cap
         self.ready_after = 0.0  # seconds from a change of CC.EN to that of CSTS.RDY
-        self.never_ready = False  # CSTS.RDY stays 0
-        self.never_idle = False  # CSTS.RDY stays 1
+        self.never_ready = False  # CSTS.RDY stays 0 when CC.EN is set from now on
+        self.never_idle = False  # CSTS.RDY is 1, whatever CC.EN says
         self.reset()
 
     def reset(self) -> None:
@@ -123,8 +123,8 @@ class Registers:
         enabled = bool(self._word(CC) & 1)
         if self._ready_at is not None and self._model.clock.now() >= self._ready_at:
             self._ready_at = None
-            self._ready = enabled
-        ready = (self._ready and not (self.never_ready and enabled)) or self.never_idle
+            self._ready = enabled and not self.never_ready
+        ready = self._ready or self.never_idle
         status = self._word(CSTS) & ~(READY | FATAL)
         self._store(CSTS, status | READY * ready | FATAL * self.fatal)
 
