@@ -66,6 +66,7 @@ class Running:
         self.early_deaths: list[float] = []  # when it died before it was ready
         self.crashes: list[float] = []  # when it died later, by its own doing
         self.overdue = False  # it is being killed, since it did not become ready in time
+        self.gone = False  # its device has left
         self.why = ""
         self.crashed = False  # the last life ended by its own doing, not by a kill from outside
 
@@ -92,6 +93,7 @@ class Running:
                 ours.close()
                 raise TransportError(f"{self.service.name} cannot be started: {err}") from err
         self.life += 1
+        self.gone = False
         self.pid = process.pid
         process.returncode = 0  # it is waited for through its pidfd, not by subprocess
         self.started = process_started(self.pid) or 0
@@ -165,6 +167,7 @@ class Running:
             "pid": self.pid if self.state in (State.STARTING, State.READY) else None,
             "schemes": [scheme.name for scheme in self.schemes],
             "device": device.address if device else None,
+            "gone": self.gone,
             "restarts": max(0, self.life - 1),
             "ready_ms": round(self.ready_after * 1000),
             "why": self.why,

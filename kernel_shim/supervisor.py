@@ -213,6 +213,10 @@ class Supervisor:
         if not said:
             self.loop.unwatch(control.fileno())
             return
+        if said == b'{"gone": true}':  # its device has left; it goes on, to say so to its clients
+            running.gone = True
+            self._note_progress()
+            return
         running.state = State.READY
         running.ready_after = time.monotonic() - running.spawned_at
         self._note_progress()

@@ -2,8 +2,9 @@
 
 A daemon is started as `python -I -m daemons.NAME FD`.  On that socket the shim sends one message
 with everything the daemon will ever hold: the FUSE connection and journal of each of its schemes,
-its device, its options.  The daemon answers `ready` when it serves.  When the shim says `stop`, or
-is gone, the loop ends and what the daemon opened is closed in reverse order.
+its device, its options.  The daemon answers `ready` when it serves, and `gone` if its device
+leaves.  When the shim says `stop`, or is gone, the loop ends and what the daemon opened is closed
+in reverse order.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any, Final, Protocol, Self
 
@@ -153,6 +154,8 @@ class Daemon(ExitStack):
 
         def on_gone() -> None:
             self.loop.unwatch(function.gone_fd)
+            with suppress(OSError):  # for `status`; a shim that is gone needs to know no more
+                self._control.send(b'{"gone": true}')
             handler()
 
         self.loop.watch(function.gone_fd, on_gone)

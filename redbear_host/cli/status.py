@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the state; exit status 3 when a daemon was given up, 2 when nothing is up."""
+    """Print the state.
+
+    The exit status is 3 when a daemon was given up or its device left, 2 when nothing is up.
+    """
     from kernel_shim.rundir import RunDir
 
     run_dir = RunDir(args.run_dir)
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             raise ConfigError("redbear-host is not up", "start it with: redbear-host up")
         return 2
-    return 3 if any(d["state"] == "failed" for d in state["daemons"]) else 0
+    return 3 if any(d["state"] == "failed" or d["gone"] for d in state["daemons"]) else 0
 
 
 def _show(state: dict[str, Any]) -> None:
@@ -53,6 +56,8 @@ def _show(state: dict[str, Any]) -> None:
         print(f"{daemon['name']}  {daemon['state']}  process {pid}{_restarted(daemon['restarts'])}")
         if daemon["state"] == "failed":
             print(f"    {daemon['why']}; see: redbear-host logs {daemon['name']}")
+        if daemon["gone"]:
+            print(f"    {daemon['device']} has left; see: redbear-host logs {daemon['name']}")
         for scheme in daemon["schemes"]:
             print(f"    {state['mount']}/{scheme}")
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from up_rig import Up
+from up_rig import Up, redbear
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -250,6 +250,21 @@ def test_the_guardian_cleans_up_after_a_killed_supervisor(tmp_path, image):
     )
     with up:
         assert (up.disk / "1").exists()
+
+
+def test_status_tells_that_a_device_has_left(tmp_path, image):
+    with Up(tmp_path, "--lab", f"nvme:file={image}") as up:
+        assert redbear("status", "--run-dir", up.run_dir).returncode == 0
+        qemu = next(p for p in up.status["processes"] if p["name"].startswith("QEMU"))
+        os.kill(qemu["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while (done := redbear("status", "--run-dir", up.run_dir)).returncode == 0:
+            assert time.monotonic() < deadline, up.log("nvmed")
+        assert done.returncode == 3, done.stderr
+        assert "1ab0:00:04.0 has left; see: redbear-host logs nvmed" in done.stdout
+        with pytest.raises(OSError, match="No such device"):
+            (up.disk / "1").read_bytes()
+        assert up.daemon("nvmed")["restarts"] == 0
 
 
 def test_all_brings_up_one_of_each_device_that_has_a_daemon(tmp_path):
