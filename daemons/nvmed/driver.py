@@ -324,15 +324,12 @@ class Controller:
 
         Looks at each queue up to `looks` times, until there is something in it.
         """
-        lane = self.lane
-        if lane.tail != lane.rung or self._refused:
-            self.flush_queue()
+        self.flush_queue()
         ended = 0
         for pair in self._lanes.pairs:
-            if pair.look(looks):
-                ended += pair.reap()
-                if pair.trouble:
-                    self._complain(pair)
+            ended += pair.reap(looks)
+            if pair.trouble:
+                self._complain(pair)
         return ended
 
     def _reap(self, pairs: list[QueuePair]) -> int:

@@ -201,23 +201,20 @@ class QueuePair(Ring[Command]):
         self.free = free - taken
         return taken
 
-    def look(self, times: int) -> bool:
-        """Look for a completion up to `times` times; return whether there is one."""
-        dwords, at, flip = self._dwords, self._at, self._flip
-        for _ in range(times):  # noqa: SIM110 (a generator for `any` would cost more than a look)
-            if not (dwords[at] ^ flip) & _PHASE:
-                return True
-        return False
-
-    def reap(self) -> int:
+    def reap(self, looks: int = 1) -> int:
         """End the commands that the controller has completed; return how many.
+
+        While there is none, looks again, up to `looks` times in all.
 
         Every `Done` is called after the rings are consistent again, so it may submit.  A completion
         for no command, or from another queue, stops the queue and sets `trouble`.
         """
         dwords, at, flip = self._dwords, self._at, self._flip
-        word = dwords[at] ^ flip
-        if word & _PHASE:
+        for _ in range(looks):
+            word = dwords[at] ^ flip
+            if not word & _PHASE:
+                break
+        else:
             return 0
         table, end = self.table, self._end
         ended: list[Done] = []
