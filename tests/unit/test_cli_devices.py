@@ -96,7 +96,8 @@ def test_a_function_we_drive_is_shown_with_its_daemon(functions) -> None:
 
 def test_the_verb_lists_this_machine(capsys: pytest.CaptureFixture[str], tmp_path) -> None:
     (tmp_path / "state.json").write_text(
-        json.dumps({"daemons": [{"name": "pcid", "device": None}]}), encoding="utf-8"
+        json.dumps({"pid": 1, "started": 1, "daemons": [{"name": "pcid", "device": None}]}),
+        encoding="utf-8",
     )
     assert cli.main(["devices", "--json", "--run-dir", str(tmp_path)]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -151,9 +151,14 @@ def test_files_in_the_way_are_seen(machine: Machine) -> None:
     is_(lab.mount_point(replace(machine, mount=Path("/scheme/precious"))), "fail", "not a folder")
 
 
+def test_a_damaged_state_is_told(machine: Machine) -> None:
+    put(machine, "/run/redbear-host/state.json", '{"pid"')
+    is_(lab.run_directory(machine), "fail", "state.json is damaged", "remove the file")
+
+
 def test_a_running_instance_is_no_trouble(machine: Machine) -> None:
     put(machine, "/run/redbear-host/lock")
-    put(machine, "/run/redbear-host/state.json", '{"pid": 42}')
+    put(machine, "/run/redbear-host/state.json", '{"pid": 42, "started": 1}')
     put(machine, "/proc/self/mountinfo", "31 24 0:27 / /scheme rw - tmpfs redbear rw\n")
     is_(lab.run_directory(machine), "fail", "process 42", "redbear-host down")
     with machine.path("/run/redbear-host/lock").open("r+") as lock:

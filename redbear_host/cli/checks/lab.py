@@ -88,6 +88,8 @@ def run_directory(machine: Machine) -> Finding:
     except (ConfigError, OSError) as error:
         said = error.message if isinstance(error, ConfigError) else str(error)
         return warn("run directory", said, "sudo redbear-host doctor")
+    except TransportError as error:
+        return fail("run directory", error.message, error.hint)
     if running:
         return ok("run directory", f"{machine.run_dir}: up, process {state.get('pid', 'unknown')}")
     if state:
