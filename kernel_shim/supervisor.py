@@ -75,7 +75,7 @@ class Supervisor:
         self._dismiss = start_guardian(self._run_dir.path)
         try:
             if not self.mount.exists():
-                self.mount.mkdir(parents=True)
+                self.mount.mkdir()
                 self._mount_created = True
                 self._save()
             self._undo.callback(lambda: unmount_all(self.mount, self._mount_created))
@@ -89,6 +89,10 @@ class Supervisor:
             ) from err
 
     def _check_mount_point(self) -> None:
+        if not self.mount.parent.is_dir():
+            # Made here, it would have to be unmade with all above it.
+            folder = self.mount.parent
+            raise ConfigError(f"there is no folder {folder}", f"make it with: mkdir -p {folder}")
         hint = "choose another with --mount DIR, or unmount what is there"
         found = mounts_below(self.mount)
         if found:

@@ -132,6 +132,13 @@ def test_a_mount_point_that_cannot_be_made(tmp_path):
     nothing_left(tmp_path)
 
 
+def test_a_mount_point_in_a_folder_that_does_not_exist(tmp_path, where):
+    done = redbear("up", "--lab", "nvme", *where, "--mount", tmp_path / "a" / "b" / "c")
+    refused(done, 2, str(tmp_path / "a" / "b"), "mkdir -p")
+    assert not (tmp_path / "a").exists()
+    nothing_left(tmp_path)
+
+
 def test_nothing_to_bring_up(tmp_path, where):
     refused(redbear("up", *where), 2, "--device", "--lab")
     nothing_left(tmp_path)
