@@ -127,8 +127,8 @@ def test_a_run_directory_that_cannot_be(tmp_path):
 
 
 def test_a_mount_point_that_cannot_be_made(tmp_path):
-    where = ("--mount", "/proc/no/such", "--run-dir", tmp_path / "run")
-    refused(redbear("up", "--lab", "nvme", *where), 3, "/proc/no/such", "--mount")
+    where = ("--mount", "/proc/such", "--run-dir", tmp_path / "run")
+    refused(redbear("up", "--lab", "nvme", *where), 3, "/proc/such", "--mount")
     nothing_left(tmp_path)
 
 
