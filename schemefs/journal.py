@@ -27,14 +27,14 @@ from schemefs.protocol import HEAD_BYTES
 
 PAGE: Final = 4096
 MAGIC: Final = 0x4C4E4A4252  # "RBJNL"
-VERSION: Final = 1
+VERSION: Final = 2
 
 REQUEST_BYTES: Final = 128
 MEDIUM_BYTES: Final = 16 << 10
 BIG_BYTES: Final = 1 << 20  # max_write: the largest payload the kernel sends
-NODE_BYTES: Final = 1024
+NODE_BYTES: Final = 288
 HANDLE_BYTES: Final = 64
-NAME_MAX: Final = 960
+NAME_MAX: Final = 255
 
 # 64-bit words of the header page
 _MAGIC, _VERSION, _REQUESTS, _MEDIUM, _BIG, _NODES, _HANDLES, _MINOR = range(8)
@@ -56,7 +56,7 @@ class Geometry:
     requests: int = 4096
     medium: int = 64
     big: int = 8
-    nodes: int = 1024
+    nodes: int = 4096  # a kernel with memory to spare forgets no name: all that were looked at
     handles: int = 4096
 
     @property

@@ -110,6 +110,22 @@ def test_names_survive_in_the_journal(journal):
     assert second.remember(p.ROOT_ID, b"a") == a
 
 
+def test_four_thousand_names_as_long_as_linux_has_them_fit():
+    journal = Journal.create(38)
+    try:
+        names = [b"%04d" % n + b"x" * 251 for n in range(4096)]
+        nodes = Nodes(journal)
+        made = [nodes.remember(p.ROOT_ID, name) for name in names]
+        again = Nodes(journal)
+        assert [again.path(node).encode() for node in made] == names
+        nodes.forget(made[0], 1)
+        with pytest.raises(Refused) as refusal:
+            nodes.remember(p.ROOT_ID, b"x" * 256)
+        assert refusal.value.errno == e.ENAMETOOLONG
+    finally:
+        journal.close()
+
+
 def test_a_full_table_of_names_refuses_and_recovers(journal):
     nodes = Nodes(journal)
     made = [nodes.remember(p.ROOT_ID, b"%d" % n) for n in range(SMALL.nodes)]
@@ -127,6 +143,21 @@ def test_a_chain_of_names_that_bites_its_tail_is_stale_not_endless(journal):
     nodes._paths.clear()
     with pytest.raises(Refused):
         nodes.path(b)
+
+
+def test_a_name_whose_record_was_cut_short_by_a_death_is_no_name(journal):
+    class Death(Exception):
+        pass
+
+    class Cut:
+        def __setitem__(self, index, value):
+            raise Death
+
+    nodes = Nodes(journal)
+    nodes._lookups = Cut()
+    with pytest.raises(Death):
+        nodes.remember(p.ROOT_ID, b"a")
+    assert len(Nodes(journal)) == 0
 
 
 def test_handles_survive_in_the_journal(journal):
