@@ -37,6 +37,11 @@ _WRITABLE: Final = select.POLLOUT | select.POLLWRNORM
 # Run twice, these do or say something else than run once: only a scheme that `replays` allows it.
 _ONCE: Final = frozenset((p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE))
 
+# Their arguments begin with a file handle, so they can wait for an event of it.
+_ON_HANDLE: Final = frozenset(
+    (p.READ, p.WRITE, p.FSYNC, p.FSYNCDIR, p.READDIR, p.READDIRPLUS, p.IOCTL, p.FALLOCATE, p.LSEEK)
+)
+
 
 class Door:
     """Serves one scheme over one connection."""
@@ -141,7 +146,7 @@ class Door:
 
     def _park(self, request: FuseRequest) -> bool:
         """Keep a request until its handle becomes ready; False when the caller will not wait."""
-        handle = self._open.get(request.fh)
+        handle = self._open.get(request.fh) if request.opcode in _ON_HANDLE else None
         if handle is None:
             return False
         # Reads and writes bring the flags as they are now; fcntl(2) may have changed them.
