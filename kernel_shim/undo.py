@@ -54,6 +54,8 @@ def unmount_all(mount: Path, created: bool) -> None:
     if created:
         try:
             mount.rmdir()
+        except FileNotFoundError:
+            pass  # whoever was interrupted before us had done it
         except OSError as err:
             log.warning("%s stays: %s", mount, err.strerror)
 
