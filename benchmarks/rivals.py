@@ -26,7 +26,7 @@ from redbear_host.hw.vfio import Claim, open_function
 ADDRESS: Final = "0000:00:04.0"
 DISK: Final = Path("/dev/nvme0n1")
 ARENA: Final = 32 << 20
-ROUNDS: Final = 2
+ROUNDS: Final = 3
 SECONDS: Final = 2.0
 
 KERNEL: Final = {

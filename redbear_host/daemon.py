@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, Protocol, Self
 
@@ -51,20 +52,7 @@ class Timed(Protocol):
         ...
 
 
-def _interrupt(fd: int, vector: int, handler: Callable[[int], object]) -> Callable[[], None]:
-    """Make the callback of one eventfd."""
-
-    def on_event() -> None:
-        try:
-            os.eventfd_read(fd)
-        except BlockingIOError:
-            return  # counted already by an earlier look
-        handler(vector)
-
-    return on_event
-
-
-def _then(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+def _then(first: Callable[[], object], second: Callable[[], object]) -> Callable[[], None]:
     def both() -> None:
         first()
         second()
@@ -143,10 +131,10 @@ class Daemon(ExitStack):
         fds = function.enable_interrupts(kind, vectors)
         self.callback(function.disable_interrupts)
         for vector, fd in enumerate(fds):
-            on_event = _interrupt(fd, vector, handler)
+            on_event: Callable[[], object] = partial(handler, vector)
             if kind is InterruptKind.INTX:
                 on_event = _then(on_event, function.unmask_intx)
-            self.loop.watch(fd, on_event)
+            self.loop.watch_signals(fd, on_event)
             self.callback(self.loop.unwatch, fd)
 
     def watch_removal(self, function: PciFunction, handler: Callable[[], None]) -> None:

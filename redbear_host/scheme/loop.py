@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final, TypeAlias
 
-Callback: TypeAlias = Callable[[], None]
+Callback: TypeAlias = Callable[[], object]
 
 _EVENTS_PER_ROUND: Final = 64
 
@@ -54,6 +54,15 @@ class Loop:
     def watch(self, fd: int, callback: Callback) -> None:
         """Call `callback` whenever `fd` is readable; it must read, or it is called again."""
         self._epoll.register(fd, select.EPOLLIN)
+        self._watched[fd] = callback
+
+    def watch_signals(self, fd: int, callback: Callback) -> None:
+        """Call `callback` when eventfd `fd` is signalled, and once now if it has been.
+
+        Nobody has to read it, which saves a system call per interrupt: epoll sees each signal as an
+        edge, and the count would take centuries to overflow.
+        """
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
         self._watched[fd] = callback
 
     def unwatch(self, fd: int) -> None:

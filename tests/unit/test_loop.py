@@ -86,3 +86,22 @@ def test_an_exception_in_a_callback_ends_the_loop(loop):
     loop.soon(bug)
     with pytest.raises(ZeroDivisionError):
         loop.run()
+
+
+def test_signals_of_an_eventfd_are_seen_without_reading_it(loop):
+    fd = os.eventfd(1)  # signalled before it is watched
+    seen = []
+
+    def on_signal():
+        seen.append(len(seen))
+        if len(seen) < 3:
+            os.eventfd_write(fd, 1)  # while it still counts the first
+        else:
+            loop.at(loop.now() + 0.005, loop.stop)  # no further call without a further signal
+
+    try:
+        loop.watch_signals(fd, on_signal)
+        loop.run()
+        assert seen == [0, 1, 2]
+    finally:
+        os.close(fd)
