@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from redbear_host.errors import ConfigError, TransportError
 
+LOG_MOST: Final = 1 << 20  # bytes of a log that the next instance goes on writing to
 _RETRY_S: Final = 0.02
 
 
@@ -150,6 +151,12 @@ class RunDir:
     def clear(self) -> None:
         """Nothing is left to undo."""
         self._state.unlink(missing_ok=True)
+
+    def set_aside_logs(self) -> None:
+        """Put large logs of earlier instances aside, one of each: /run is memory."""
+        for log in self.logs.glob("*.log"):
+            if log.stat().st_size > LOG_MOST:
+                log.replace(log.with_suffix(".log.old"))
 
     def log_path(self, name: str) -> Path:
         """Where a daemon's standard error goes."""

@@ -72,6 +72,7 @@ class Supervisor:
             raise
         self._opened = True
         self._save()
+        self._run_dir.set_aside_logs()
         self._dismiss = start_guardian(self._run_dir.path)
         try:
             if not self.mount.exists():

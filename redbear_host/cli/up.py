@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bring it up and stay until Ctrl-C or `down`; with --detach return once it is up."""
+    if not args.plan and os.geteuid() != 0:
+        raise ConfigError("redbear-host up needs root, for mount(2) and VFIO", "run it with sudo")
     wanted = _config(args)
     planned = plan(wanted)
     if args.plan:
@@ -99,8 +101,6 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
     from kernel_shim.rundir import RunDir
     from kernel_shim.supervisor import Supervisor
 
-    if os.geteuid() != 0:
-        raise ConfigError("redbear-host up needs root, for mount(2) and VFIO", "run it with sudo")
     if not planned:
         raise ConfigError(
             "there is nothing to bring up",

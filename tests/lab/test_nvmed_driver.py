@@ -217,7 +217,8 @@ def test_a_command_that_comes_late_after_its_abort_ends_well(tmp_path: Path) -> 
         f"driver=raw,node-name={NODE},file.driver=blkdebug,"
         f"file.image.driver=file,file.image.filename={path}"
     )
-    with started(on_node(node), timeout=TIMEOUT * 2) as rig:
+    # Time enough to resume on a busy machine: QEMU blocks in a reset while the request is held.
+    with started(on_node(node), timeout=TIMEOUT * 10) as rig:
         rig.machine.qmp.hmp(f'qemu-io {NODE} "break read_aio A"')
         chunk = rig.disk.chunk(512)
         rig.disk.read(3, 1, chunk, rig.done("held"))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kernel_shim.rundir import RunDir
+from kernel_shim.rundir import LOG_MOST, RunDir
 from redbear_host.errors import ConfigError, TransportError
 
 STATE = {"pid": 1, "started": 2}
@@ -61,3 +61,12 @@ def test_a_short_look_at_the_lock_delays_who_takes_it(run_dir):
     other.lock(10.0)
     timer.join()
     other.unlock()
+
+
+def test_large_logs_are_put_aside_and_small_ones_go_on(tmp_path):
+    run_dir = RunDir(tmp_path)
+    run_dir.logs.mkdir()
+    run_dir.log_path("large").write_bytes(b"x" * (LOG_MOST + 1))
+    run_dir.log_path("small").write_text("a line\n")
+    run_dir.set_aside_logs()
+    assert sorted(path.name for path in run_dir.logs.iterdir()) == ["large.log.old", "small.log"]
