@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from daemons.nvmed.regs import AsyncEvent, AsyncEventType, CriticalWarning, Feat
 from redbear_host.abi import errno as e
 from redbear_host.hw.ports import InterruptKind
 from redbear_host.lab.devices import parse
+from redbear_host.lab.qemu import BINARY
 
 MIB = 1 << 20
 NODE = "d0"
@@ -211,6 +214,17 @@ def test_a_held_command_ends_after_a_reset_and_later_ones_work(tmp_path: Path) -
     assert path.read_bytes()[512:1024] == b"\x77" * 512
 
 
+def qemu_version() -> tuple[int, ...]:
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+)\.(\d+)", said.stdout)
+    assert found, said.stdout
+    return tuple(map(int, found.groups()))
+
+
+@pytest.mark.skipif(
+    qemu_version() >= (10,),
+    reason="QEMU 10 stands still in an Abort of a request that blkdebug holds; 7.2 goes on",
+)
 def test_a_command_that_comes_late_after_its_abort_ends_well(tmp_path: Path) -> None:
     path = raw(tmp_path)
     node = (
