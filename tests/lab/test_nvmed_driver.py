@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -215,6 +216,8 @@ def test_a_held_command_ends_after_a_reset_and_later_ones_work(tmp_path: Path) -
 
 
 def qemu_version() -> tuple[int, ...]:
+    if shutil.which(BINARY) is None:
+        return ()  # the rig says so, or fails in CI
     said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"version (\d+)\.(\d+)", said.stdout)
     assert found, said.stdout
