@@ -6,6 +6,11 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes single examples slow; how long a test may take is pytest-timeout's business.
+settings.register_profile("redbear", deadline=None)
+settings.load_profile("redbear")
 
 
 @pytest.fixture(autouse=True)
