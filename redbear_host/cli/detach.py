@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,10 +36,6 @@ class Detached:
                 os.kill(self._child, 2)
         _, status = os.waitpid(self._child, 0)
         return os.waitstatus_to_exitcode(status)
-
-    def run(self, serve: Callable[[], int]) -> int:
-        """Run the child's part; its exit status is its own process's."""
-        return serve()
 
     def up(self, log: Path) -> None:
         """Tell the parent, and leave the terminal: from here on everything goes to `log`."""

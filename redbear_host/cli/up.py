@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     detached = Detached()
     if detached.parent:
         return detached.outcome()
-    return detached.run(lambda: _serve(wanted, planned, detached))
+    return _serve(wanted, planned, detached)
 
 
 def _config(args: argparse.Namespace) -> config.Config:

@@ -11,6 +11,7 @@ from typing import Final
 
 from redbear_host.hw.pci import header
 from redbear_host.hw.ports import PciIds
+from redbear_host.hw.widths import ByWidth
 
 SIZE: Final = 256
 MSIX_OFFSET: Final = 0x40
@@ -30,7 +31,7 @@ WRITABLE: Final = {
 }
 
 
-class ModelConfig:
+class ModelConfig(ByWidth):
     """`Config`; `gone` says whether the device has left and everything reads as all ones."""
 
     size: int = SIZE
@@ -67,30 +68,6 @@ class ModelConfig:
         low = self._raw[header.COMMAND]
         self._raw[header.COMMAND] = low | BUS_MASTER if on else low & ~BUS_MASTER
 
-    def read8(self, offset: int, /) -> int:
-        """Read one byte."""
-        return self._read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        """Read 16 bits."""
-        return self._read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        """Read 32 bits."""
-        return self._read(offset, 4)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        """Write one byte."""
-        self._write(offset, value, 1)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        """Write 16 bits."""
-        self._write(offset, value, 2)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write 32 bits."""
-        self._write(offset, value, 4)
-
     def _read(self, offset: int, width: int) -> int:
         self._check(offset, width)
         if self._gone():
@@ -105,5 +82,5 @@ class ModelConfig:
             self._raw[offset + index] = old & ~mask | byte & mask
 
     def _check(self, offset: int, width: int) -> None:
-        if offset & width - 1 or not 0 <= offset <= SIZE - width:
+        if offset & width - 1 or not 0 <= offset <= SIZE - width or width > 4:
             raise ValueError(f"no access of {width} bytes at {offset:#x} of {SIZE:#x} bytes")

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from redbear_host.errors import DeviceError, Gone
 from redbear_host.hw.ports import InterruptKind, Interrupts, PciIds
+from redbear_host.hw.widths import ByWidth
 from redbear_host.models.bell import Bell, CountingBell, NewBell
 from redbear_host.models.config import ModelConfig
 from redbear_host.models.memory import LiveDma
@@ -149,7 +150,7 @@ class Slot:
         self.model.reset()
 
 
-class ModelWindow:
+class ModelWindow(ByWidth):
     """`Mmio` on a model's registers; `ValueError` for what is no aligned access inside it."""
 
     def __init__(self, slot: Slot) -> None:
@@ -157,38 +158,6 @@ class ModelWindow:
         self._slot: Final = slot
         self.size: Final = slot.model.window_size
         self.closed = False
-
-    def read8(self, offset: int, /) -> int:
-        """Read one byte."""
-        return self._read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        """Read 16 bits."""
-        return self._read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        """Read 32 bits."""
-        return self._read(offset, 4)
-
-    def read64(self, offset: int, /) -> int:
-        """Read 64 bits."""
-        return self._read(offset, 8)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        """Write one byte."""
-        self._write(offset, value, 1)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        """Write 16 bits."""
-        self._write(offset, value, 2)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write 32 bits."""
-        self._write(offset, value, 4)
-
-    def write64(self, offset: int, value: int, /) -> None:
-        """Write 64 bits."""
-        self._write(offset, value, 8)
 
     def _read(self, offset: int, width: int) -> int:
         self._check(offset, width)

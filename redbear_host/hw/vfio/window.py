@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from redbear_host.hw.widths import ByWidth
+
 Read = Callable[[int], int]
 Write = Callable[[int, int], None]
 
@@ -82,7 +84,7 @@ def _writer(view: memoryview[int], shift: int, size: int) -> Write:
     return write
 
 
-class TrappedWindow:
+class TrappedWindow(ByWidth):
     """An `Mmio` or a `Config` that the kernel reads and writes for us: I/O ports, configuration.
 
     `widest` is 8 bytes for memory, 4 for ports and configuration, which have no 64-bit access on
@@ -119,35 +121,3 @@ class TrappedWindow:
     def _check(self, offset: int, width: int) -> None:
         if offset & width - 1 or not 0 <= offset <= self.size - width or width > self._widest:
             raise _misfit(width.bit_length() - 1, self.size, offset)
-
-    def read8(self, offset: int, /) -> int:
-        """Read 8 bits."""
-        return self._read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        """Read 16 bits."""
-        return self._read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        """Read 32 bits."""
-        return self._read(offset, 4)
-
-    def read64(self, offset: int, /) -> int:
-        """Read 64 bits."""
-        return self._read(offset, 8)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        """Write 8 bits."""
-        self._write(offset, value, 1)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        """Write 16 bits."""
-        self._write(offset, value, 2)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write 32 bits."""
-        self._write(offset, value, 4)
-
-    def write64(self, offset: int, value: int, /) -> None:
-        """Write 64 bits."""
-        self._write(offset, value, 8)
