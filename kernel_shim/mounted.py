@@ -1,9 +1,14 @@
-"""One mounted scheme: the connection and the journal that outlive every daemon behind it."""
+"""One mounted scheme: what outlives every daemon behind it.
+
+That is its FUSE connection, its journal, and the socket at which libredox programs call
+(`redbear_host.ring`).
+"""
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +16,17 @@ from schemefs import mount
 from schemefs.handshake import answer_init
 from schemefs.journal import Journal
 
+_WAITING: Final = 128  # callers whose connection no daemon has accepted yet
+
 
 class MountedScheme:
-    """`/scheme/NAME`: mounted, greeted, and empty of requests."""
+    """`/scheme/NAME`: mounted, greeted, and empty of requests; its socket is `rings`/NAME."""
 
-    def __init__(self, name: str, root: Path, is_file: bool = False) -> None:
+    def __init__(self, name: str, root: Path, rings: Path, is_file: bool = False) -> None:
         self.name: Final = name
         self.path: Final = root / name
+        self.is_file: Final = is_file
+        self._socket: Final = rings / name
         if is_file:
             self.path.touch()
         else:
@@ -31,6 +40,7 @@ class MountedScheme:
             raise
         os.set_blocking(self.connection_fd, False)
         self.journal: Final = Journal.create(minor)
+        self.listener: Final = _listen(self._socket)
 
     @property
     def gone(self) -> bool:
@@ -46,7 +56,34 @@ class MountedScheme:
 
     def close(self) -> None:
         """Unmount; whoever waits on a request is told that the scheme is gone."""
+        self._socket.unlink(missing_ok=True)
+        self.listener.close()
         self.fail()
         mount.unmount(self.path)
         self.journal.close()
         os.close(self.connection_fd)
+
+    def remove(self) -> None:
+        """Unmount, and let the name go, so that another may have it."""
+        self.close()
+        if self.is_file:
+            self.path.unlink(missing_ok=True)
+        else:
+            self.path.rmdir()
+
+
+def _listen(path: Path) -> socket.socket:
+    """Listen at `path`, for everyone: the scheme decides by who calls."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")  # the address itself holds 107 bytes
+        path.chmod(0o666)
+        listener.listen(_WAITING)
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(folder)
+    return listener

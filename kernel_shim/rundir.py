@@ -27,6 +27,7 @@ class RunDir:
         self.path: Final = path
         self.logs: Final = path / "log"
         self.scratch: Final = path / "scratch"  # what is thrown away with the instance
+        self.rings: Final = path / "ring"  # a socket for each scheme, for libredox programs
         self._state: Final = path / "state.json"
         self._lock_fd = -1
 
@@ -147,6 +148,7 @@ class RunDir:
     def empty_scratch(self) -> None:
         """Throw away what goes with the instance."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.rings, ignore_errors=True)
 
     def clear(self) -> None:
         """Nothing is left to undo."""

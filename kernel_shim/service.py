@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -19,6 +19,8 @@ from kernel_shim.device import Device
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.undo import process_started
 from redbear_host.errors import TransportError
+
+log = logging.getLogger(__name__)
 
 _SETUP_MAX: Final = 1 << 18
 
@@ -41,7 +43,8 @@ class Service:
     name: str
     module: str
     schemes: tuple[str, ...]
-    file_roots: bool = False
+    file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
+    is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # what only this daemon is told
@@ -101,9 +104,9 @@ class Running:
         self.control = ours
         self.spawned_at = time.monotonic()
         self.state = State.STARTING
-        self._send_setup(ours)
+        self._send_setup()
 
-    def _send_setup(self, control: socket.socket) -> None:
+    def _send_setup(self) -> None:
         service = self.service
         grant: dict[str, Any] | None = None
         fds: list[int] = []
@@ -117,9 +120,10 @@ class Running:
                     "name": scheme.name,
                     "connection_fd": len(fds),
                     "journal_fd": len(fds) + 1,
+                    "listener_fd": len(fds) + 2,
                 }
             )
-            fds += [scheme.connection_fd, scheme.journal.fd]
+            fds += [scheme.connection_fd, scheme.journal.fd, scheme.listener.fileno()]
         setup = {
             "name": service.name,
             "life": self.life,
@@ -129,8 +133,18 @@ class Running:
             "options": dict(service.options),
             "facts": dict(service.facts),
         }
-        with suppress(BrokenPipeError):  # it died at once; its pidfd says so
-            socket.send_fds(control, [json.dumps(setup).encode()], fds)
+        self.tell(setup, fds)
+
+    def tell(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send the daemon a message; one that is dead, or reads none, misses it."""
+        if self.control is None:
+            return
+        try:
+            socket.send_fds(self.control, [json.dumps(message).encode()], fds)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it died; its pidfd says so
+        except BlockingIOError:
+            log.warning("%s does not listen to the shim", self.service.name)
 
     def reap(self) -> str:
         """Collect the dead process; say how it died."""

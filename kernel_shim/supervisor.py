@@ -7,15 +7,16 @@ supervisor vanishes.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from kernel_shim.bind import restore
 from kernel_shim.device import Device
@@ -24,11 +25,14 @@ from kernel_shim.mounted import MountedScheme
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Running, Service, State
 from kernel_shim.undo import process_started, unmount_all
+from redbear_host import linux
 from redbear_host.errors import ConfigError, RedbearError, TransportError
 from redbear_host.scheme.loop import Loop
-from schemefs.mount import mounts_below, system_mount
+from schemefs.mount import HARMLESS, mounts_below
 
 log = logging.getLogger(__name__)
+
+_Note: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # a message, and what travels with it
 
 _READY_WITHIN_S: Final = 30.0
 _STOP_WITHIN_S: Final = 5.0
@@ -52,6 +56,8 @@ class Supervisor:
         self._began: Final = time.time()
         self._stopping = False
         self._opened = False
+        self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
+        self.on_ask: Callable[[Running, dict[str, Any]], None] = lambda running, said: None
         self._dismiss: Callable[[], None] = lambda: None
 
     # -- the instance ----------------------------------------------------------------------------
@@ -80,7 +86,8 @@ class Supervisor:
                 self._mount_created = True
                 self._save()
             self._undo.callback(lambda: unmount_all(self.mount, self._mount_created))
-            system_mount("redbear", self.mount, "tmpfs", 2 | 4 | 8, "mode=0755,size=1m")
+            linux.mount("redbear", self.mount, "tmpfs", HARMLESS, "mode=0755,size=1m")
+            self._run_dir.rings.mkdir(mode=0o755, exist_ok=True)
         except PermissionError:
             raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
         except OSError as err:
@@ -172,24 +179,57 @@ class Supervisor:
 
     # -- services --------------------------------------------------------------------------------
 
-    def start(self, service: Service) -> Running:
-        """Mount a service's schemes, start its daemon, and wait until it serves."""
+    def start(self, *services: Service) -> list[Running]:
+        """Mount the services' schemes, start their daemons side by side, wait until all serve."""
+        started = [self._begin(service) for service in services]
+        self._run_until(
+            lambda: all(running.state is not State.STARTING for running in started), _READY_WITHIN_S
+        )
+        for running in started:
+            if running.state is not State.READY:
+                name = running.service.name
+                raise TransportError(
+                    f"{name} did not start: {running.why or 'it never became ready'}",
+                    f"see its log: redbear-host logs {name}   ({self._log_path(running)})",
+                )
+        return started
+
+    def _begin(self, service: Service) -> Running:
         schemes: list[MountedScheme] = []
         for name in service.schemes:
-            scheme = MountedScheme(name, self.mount, service.file_roots)
+            is_file = name in service.file_roots
+            scheme = MountedScheme(name, self.mount, self._run_dir.rings, is_file)
             schemes.append(scheme)
             self._undo.callback(scheme.close)
+            self.note(
+                f"scheme {name}",
+                {"scheme": name, "service": service.name, "is_file": is_file},
+                [scheme.journal.fd],
+            )
         running = Running(service, schemes)
         self._running.append(running)
         self._undo.callback(self._end, running)
         self._spawn(running)
-        self._run_until(lambda: running.state is not State.STARTING, _READY_WITHIN_S)
-        if running.state is not State.READY:
-            raise TransportError(
-                f"{service.name} did not start: {running.why or 'it never became ready'}",
-                f"see its log: redbear-host logs {service.name}   ({self._log_path(running)})",
-            )
         return running
+
+    # -- what the kernel's schemes are told ------------------------------------------------------
+
+    def note(self, key: str, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        """Tell the daemon of the kernel's schemes something, and each successor of it again.
+
+        The descriptors stay the caller's, and must live until `forget(key)`.
+        """
+        self._notes[key] = (message, fds)
+        for running in self._running:
+            if running.service.is_kernel:
+                running.tell(message, fds)
+
+    def forget(self, key: str, message: Mapping[str, Any]) -> None:
+        """Take a note back: `message` says so to the present daemon."""
+        if self._notes.pop(key, None) is not None:
+            for running in self._running:
+                if running.service.is_kernel:
+                    running.tell(message)
 
     def _log_path(self, running: Running) -> Path:
         return self._run_dir.log_path(running.service.name)
@@ -202,6 +242,9 @@ class Supervisor:
         finally:
             os.close(log_fd)
         self._note_progress()
+        if running.service.is_kernel:
+            for message, fds in self._notes.values():
+                running.tell(message, fds)
         control = running.control
         if control is None:
             raise TransportError(f"{running.service.name} has no control socket")
@@ -218,12 +261,16 @@ class Supervisor:
         if not said:
             self.loop.unwatch(control.fileno())
             return
-        if said == b'{"gone": true}':  # its device has left; it goes on, to say so to its clients
+        message = json.loads(said)
+        if "ready" in message:
+            running.state = State.READY
+            running.ready_after = time.monotonic() - running.spawned_at
+        elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
-            self._note_progress()
-            return
-        running.state = State.READY
-        running.ready_after = time.monotonic() - running.spawned_at
+        elif running.service.is_kernel:
+            self.on_ask(running, message)
+        else:
+            log.warning("%s says what it has no right to: %.100s", running.service.name, message)
         self._note_progress()
 
     def _on_death(self, running: Running) -> None:
@@ -297,9 +344,7 @@ class Supervisor:
         """Ask a daemon to stop, then make it."""
         if running.state not in (State.STARTING, State.READY) or running.pidfd < 0:
             return
-        if running.control is not None:
-            with suppress(OSError):
-                running.control.send(b"stop")
+        running.tell({"stop": True})
         self._run_until(lambda: running.pidfd < 0, _STOP_WITHIN_S)
         if running.pidfd >= 0:
             log.warning("%s does not stop; it is killed", running.service.name)

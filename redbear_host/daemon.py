@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
@@ -60,6 +60,11 @@ def _then(first: Callable[[], object], second: Callable[[], object]) -> Callable
     return both
 
 
+def _ignore(message: dict[str, Any], fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
 class Daemon(ExitStack):
     """One daemon's life: `with Daemon.receive() as daemon: …; daemon.run()`."""
 
@@ -75,6 +80,11 @@ class Daemon(ExitStack):
         self._fds: Final = fds
         self._control: Final = control
         self._served = 0  # schemes whose mount is there
+        self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
+        """Called with what the shim says later, and descriptors, which are the callee's to close.
+
+        Only the daemon of the kernel's schemes is told anything but to stop.
+        """
 
     @classmethod
     def receive(cls) -> Self:
@@ -142,8 +152,7 @@ class Daemon(ExitStack):
 
         def on_gone() -> None:
             self.loop.unwatch(function.gone_fd)
-            with suppress(OSError):  # for `status`; a shim that is gone needs to know no more
-                self._control.send(b'{"gone": true}')
+            self.say({"gone": True})  # for `status`
             handler()
 
         self.loop.watch(function.gone_fd, on_gone)
@@ -198,7 +207,7 @@ class Daemon(ExitStack):
 
     def run(self) -> None:
         """Say `ready` and serve until the shim says `stop`."""
-        self._control.send(b'{"ready": true}')
+        self.say({"ready": True})
         logging.getLogger(__name__).info(
             "serves %s%s", ", ".join(self.scheme_names), f", life {self.life}" * (self.life > 1)
         )
@@ -211,6 +220,16 @@ class Daemon(ExitStack):
         if not self._served:
             self.loop.stop()
 
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Tell the shim something; one that is gone needs to know no more."""
+        with suppress(OSError):
+            self._control.send(json.dumps(message).encode())
+
     def _on_control(self) -> None:
-        """Stop: the shim says so, or is gone."""
-        self.loop.stop()
+        """Stop if the shim says so, or is gone."""
+        said, fds, _, _ = socket.recv_fds(self._control, _MESSAGE_MAX, _FDS_MAX)
+        message = json.loads(said) if said else {"stop": True}
+        if "stop" in message:
+            self.loop.stop()
+        else:
+            self.on_told(message, fds)

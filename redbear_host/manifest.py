@@ -4,6 +4,8 @@
 [daemon]
 summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
+file_roots = []                       # those of them whose root is a file: /scheme/rand
+start = "always"                      # or "asked": only where a configuration says so
 
 [daemon.restart]                      # more deaths before it was ready, and it is given up
 at_most = 5
@@ -45,6 +47,7 @@ WITHIN: Final = Seconds(10)
 
 _TABLES: Final = ("daemon", "match", "option")
 _BOUNDS: Final = {"least", "most"}
+_STARTS: Final = ("always", "asked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +111,8 @@ class Manifest:
     name: str
     summary: Annotated[str, "What it drives or serves, in a few words."]
     schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
+    file_roots: Annotated[tuple[str, ...], "Those of them whose root is a file."] = ()
+    start: Annotated[str, "When a daemon without [match] is started: always or asked."] = "always"
     restart: Restart = field(default_factory=Restart)
     match: Match | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
@@ -171,6 +176,13 @@ def parse(name: str, text: str) -> Manifest:
     daemon = {key: value for key, value in daemon.items() if key != "restart"}
     found = _values(Manifest, daemon, f"{here} [daemon]")
     match = _match(f"{here} [match]", document["match"]) if "match" in document else None
+    for root in found.get("file_roots", ()):
+        if root not in found.get("schemes", ()):
+            raise ConfigError(f"{here} [daemon]: file_roots names {root!r}, which is no scheme")
+    if found.get("start", _STARTS[0]) not in _STARTS:
+        raise ConfigError(
+            f"{here} [daemon]: start is {found['start']!r}", did_you_mean(found["start"], _STARTS)
+        )
     for scheme in found.get("schemes", ()):
         _check_scheme(here, scheme, match)
     return build(

@@ -82,7 +82,7 @@ class Door:
             p.BATCH_FORGET: self._names.batch_forget,
             p.INTERRUPT: self._interrupt,
         }
-        scheme.post_fevent = self._post_fevent
+        scheme.listeners = (*scheme.listeners, self._post_fevent)
 
     def start(self) -> None:
         """Open a predecessor's handles again, run its requests again, then serve."""

@@ -1,8 +1,7 @@
-"""Mounting, unmounting and aborting FUSE connections, by the system calls themselves."""
+"""Mounting, unmounting and aborting FUSE connections."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
@@ -10,24 +9,13 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from redbear_host import linux
 from redbear_host.errors import ConfigError, TransportError
 
 FSTYPE: Final = "fuse.redbear"
-_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
-_MNT_DETACH: Final = 2
-_UMOUNT_NOFOLLOW: Final = 8
 
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")  # how mountinfo writes blanks and backslashes
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-
-
-def system_mount(source: str, target: Path, kind: str, flags: int, options: str) -> None:
-    """Call mount(2); raises `OSError`."""
-    args = (source.encode(), os.fsencode(target), kind.encode())
-    if _libc.mount(*args, ctypes.c_ulong(flags), options.encode()) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(target))
+HARMLESS: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
 
 def open_connection() -> int:
@@ -49,7 +37,7 @@ def mount(fd: int, target: Path, name: str) -> None:
     kind = stat.S_IFMT(os.stat(target).st_mode)
     options = f"fd={fd},rootmode={kind:o},user_id=0,group_id=0,allow_other"
     try:
-        system_mount(name, target, FSTYPE, _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, options)
+        linux.mount(name, target, FSTYPE, HARMLESS, options)
     except PermissionError:
         raise ConfigError(f"mounting on {target} needs root", "run it with sudo") from None
     except OSError as err:
@@ -58,12 +46,13 @@ def mount(fd: int, target: Path, name: str) -> None:
 
 def unmount(target: Path) -> bool:
     """Take a mount away at once, even if it is in use; False when nothing was mounted there."""
-    if _libc.umount2(os.fsencode(target), _MNT_DETACH | _UMOUNT_NOFOLLOW) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOENT):
-        return False
-    raise TransportError(f"unmounting {target} failed: {os.strerror(number)}")
+    try:
+        linux.umount(target, linux.MNT_DETACH | linux.UMOUNT_NOFOLLOW)
+    except OSError as err:
+        if err.errno in (errno.EINVAL, errno.ENOENT):
+            return False
+        raise TransportError(f"unmounting {target} failed: {err.strerror}") from err
+    return True
 
 
 def mounts_below(target: Path) -> list[tuple[Path, str, int]]:
@@ -88,7 +77,7 @@ def abort(minor: int) -> None:
     control = Path("/sys/fs/fuse/connections")
     if not any(control.iterdir()):
         try:
-            system_mount("none", control, "fusectl", 0, "")
+            linux.mount("none", control, "fusectl", 0)
         except OSError as err:
             raise TransportError(f"fusectl cannot be mounted: {err.strerror}") from err
     try:

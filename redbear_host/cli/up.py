@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,13 @@ from typing import Any, Final
 from redbear_host import config, log
 from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
+from redbear_host.cli.base import base_services, kernel_service
 from redbear_host.cli.detach import Detached
 from redbear_host.cli.plan import Planned, check_lab, plan
 from redbear_host.cli.tree import tree
 from redbear_host.errors import ConfigError, RedbearError
 from redbear_host.lab.devices import ALL, parse
-from redbear_host.manifest import installed, named
+from redbear_host.manifest import installed
 
 HELP: Final = "take devices, start their daemons and mount what they serve below /scheme"
 
@@ -98,22 +99,22 @@ def _describe(wanted: config.Config, planned: Sequence[Planned]) -> list[str]:
 
 def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached | None) -> int:
     """Do it, from the preflight to the end."""
+    from kernel_shim.answers import Answers
     from kernel_shim.rundir import RunDir
     from kernel_shim.supervisor import Supervisor
 
-    if not planned:
-        raise ConfigError(
-            "there is nothing to bring up",
-            "name a device (--device BDF, see `redbear-host devices`) or a lab (--lab nvme)",
-        )
     run_dir = RunDir(wanted.general.run_dir)
     supervisor = Supervisor(run_dir, wanted.general.mount)
     with ExitStack() as stack:
         stack.callback(_close, supervisor)
+        Answers(supervisor)
         with progress.step(f"mount {wanted.general.mount}"):
             supervisor.open()
         functions = [one.take(supervisor) for one in planned]
-        _start_pcid(supervisor, wanted, functions)
+        base = [kernel_service(wanted), *base_services(wanted, functions)]
+        names = ", ".join(service.name for service in base)
+        with progress.step(f"start {names}"):
+            supervisor.start(*base)
         for one in planned:
             one.start(supervisor, wanted)
         for line in tree(wanted.general.mount):
@@ -126,29 +127,6 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             print("press Ctrl-C to take it down")
         supervisor.run()
     return 0
-
-
-def _start_pcid(
-    supervisor: Any, wanted: config.Config, functions: Sequence[Mapping[str, Any]]
-) -> None:
-    from kernel_shim.service import Service
-
-    manifest = named("pcid", installed())
-    with progress.step("start pcid"):
-        supervisor.start(
-            Service(
-                name="pcid",
-                module=manifest.module,
-                schemes=manifest.scheme_names(None),
-                options=wanted.options(manifest),
-                facts={
-                    "lab": [facts for facts in functions if "config" in facts],
-                    "drivers": {facts["address"]: facts["driver"] for facts in functions},
-                },
-                early_deaths=manifest.restart.at_most,
-                within=float(manifest.restart.within),
-            )
-        )
 
 
 def _close(supervisor: Any) -> None:

@@ -21,19 +21,45 @@ from redbear_host.abi.stat import Stat, StatVfs, TimeSpec
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Later, Request
 
-__all__ = ["POSITIONED", "ROOT", "Entry", "Opened", "Scheme"]
+__all__ = ["CACHED", "POSITIONED", "ROOT", "Entry", "Foreign", "Mapped", "Opened", "Scheme"]
 
 ROOT: Final = 0  # the handle every path starts from; never closed
 POSITIONED: Final = 1  # NewFdFlags: the handle has an offset; without it the file is a stream
+CACHED: Final = 1 << 8  # ours: the kernel may keep the file's pages, and map them shared
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
 class Opened(NamedTuple):
-    """The answer to an open: the scheme's own number for the handle, and NewFdFlags."""
+    """The answer to an open: the scheme's own number for the handle, and NewFdFlags.
+
+    `backing` is a descriptor of a Linux file with the same bytes, or -1: a kernel that can
+    (FUSE passthrough, 6.9) then reads, writes and maps that file without asking us.  It stays the
+    scheme's own.
+    """
 
     handle: int
     flags: int = 0
+    backing: int = -1
+
+
+class Foreign(NamedTuple):
+    """Another answer to an open: a descriptor of somebody else's (Redox's OtherScheme).
+
+    The door sends it to the client and closes it.  Only the ring door can.
+    """
+
+    fd: int
+
+
+class Mapped(NamedTuple):
+    """The answer to mmap_prep: which part of which file the client is to map.
+
+    The descriptor stays the scheme's own; the door sends a duplicate.
+    """
+
+    fd: int
+    offset: int  # bytes, a multiple of the page size
 
 
 class Entry(NamedTuple):
@@ -61,22 +87,32 @@ class Scheme:
     """True when a handle is fully described by its path, flags and caller, so that a successor can
     open it again.  Otherwise handles of a dead daemon answer EIO from then on."""
 
-    post_fevent: Callable[[int, int], None] = staticmethod(lambda handle, flags: None)
-    """Set by the server.  `post_fevent(handle, EVENT_READ | EVENT_WRITE)` says that a handle has
-    become ready: requests parked on it run again and pollers wake."""
+    listeners: tuple[Callable[[int, int], None], ...] = ()
+    """The doors it is served through, which add themselves; see `post_fevent`."""
+
+    def post_fevent(self, handle: int, flags: int) -> None:
+        """Say that a handle has become ready (EVENT_READ, EVENT_WRITE or both).
+
+        Requests parked on it run again, pollers wake, event queues hear of it.
+        """
+        for listener in self.listeners:
+            listener(handle, flags)
 
     # -- names ---------------------------------------------------------------------------------
 
     def openat(
         self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
-    ) -> Opened | Later:
+    ) -> Opened | Foreign | Later:
         """Open `path` below the directory handle `parent`.
 
         With `O_STAT` the handle is only looked at (fstat, fpath): such an open must have no effect.
+        With `O_CREAT` the low twelve bits of `flags` are the permissions of what is made: a file,
+        with `O_DIRECTORY` a directory, with `O_SYMLINK` a link whose target is then written to it.
+        `O_SYMLINK` opens a link itself, and reading it gives the target.
         """
         raise Refused(e.ENOENT)
 
-    def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Later:
+    def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Foreign | Later:
         """Open something by name relative to an open handle (a listener's "listen", …)."""
         raise Refused(e.EOPNOTSUPP)
 
@@ -188,3 +224,29 @@ class Scheme:
     ) -> int | Later:
         """Redox's call: `payload` goes in and comes out, at most three metadata words."""
         raise Refused(e.EOPNOTSUPP)
+
+    def on_sendfd(
+        self, handle: int, fds: Sequence[int], flags: int, argument: int, request: Request
+    ) -> int | Later:
+        """Take descriptors from a client; from now on they are the scheme's to close.
+
+        `argument` is the client's one metadata word.  If it raises, the door closes them.
+        """
+        raise Refused(e.EOPNOTSUPP)
+
+    def on_recvfd(
+        self, handle: int, count: int, flags: int, metadata: Sequence[int], request: Request
+    ) -> Sequence[int] | Later:
+        """Hand at most `count` descriptors to a client; the door closes them once they are sent."""
+        raise Refused(e.EOPNOTSUPP)
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def mmap_prep(
+        self, handle: int, offset: int, size: int, flags: int, request: Request
+    ) -> Mapped | Later:
+        """Say what a client maps that asks for `size` bytes from `offset`; `flags` are Redox's."""
+        raise Refused(e.EOPNOTSUPP)
+
+    def munmap(self, handle: int, offset: int, size: int, flags: int) -> None:
+        """Hear that a client has unmapped what it had mapped."""

@@ -35,7 +35,7 @@ def up(tmp_path):
     try:
         supervisor.open()
         card = {"address": "0f0f:1f:04.0", "config": lab_config().hex(), "driver": "nvmed"}
-        running = supervisor.start(
+        (running,) = supervisor.start(
             Service(name="pcid", module="daemons.pcid", schemes=("pci",), facts={"lab": [card]})
         )
         yield supervisor, running, tmp_path / "scheme/pci"

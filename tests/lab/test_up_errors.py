@@ -139,9 +139,10 @@ def test_a_mount_point_in_a_folder_that_does_not_exist(tmp_path, where):
     nothing_left(tmp_path)
 
 
-def test_nothing_to_bring_up(tmp_path, where):
-    refused(redbear("up", *where), 2, "--device", "--lab")
-    nothing_left(tmp_path)
+def test_without_a_device_there_are_the_schemes_that_need_none(tmp_path):
+    with Up(tmp_path) as up:
+        assert {"kernel", "pcid"} <= {daemon["name"] for daemon in up.status["daemons"]}
+        assert up.status["devices"] == []
 
 
 def test_a_second_up(tmp_path):

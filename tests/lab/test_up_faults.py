@@ -41,7 +41,7 @@ class Served:
         self.disk = tmp_path / "scheme" / NAME / "1"
         self.supervisor.open()
         self.supervisor.hold_device(self.machine.functions[0])
-        self.running = self.supervisor.start(
+        (self.running,) = self.supervisor.start(
             Service(
                 name="nvmed",
                 module="daemons.nvmed",

@@ -1,0 +1,97 @@
+"""What the kernel's schemes share: the loop, what the shim has told, and the way to ask it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from redbear_host.daemon import Daemon
+from redbear_host.scheme.loop import Loop
+from schemefs.journal import Journal
+
+
+@dataclass(frozen=True)
+class SchemeNote:
+    """One scheme that is mounted, with the journal of what its clients ask."""
+
+    name: str
+    service: str  # of the daemon behind it
+    is_file: bool
+    journal: Journal
+
+
+@dataclass(frozen=True)
+class IrqNote:
+    """One interrupt of a device that a daemon drives: an eventfd whose count nobody resets.
+
+    `unmask_fd` is an eventfd that lets a level-triggered line fire again, or -1.
+    """
+
+    device: str  # PCI address
+    vector: int
+    kind: str  # "intx", "msi", "msix"
+    event_fd: int
+    unmask_fd: int
+
+
+class Kernel:
+    """What is up, as the supervisor tells it."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.loop: Final[Loop] = daemon.loop
+        self.run_dir: Final = Path(daemon.facts["run_dir"])
+        self.mount: Final = Path(daemon.facts["mount"])
+        self.schemes: Final[dict[str, SchemeNote]] = {}
+        self.irqs: Final[dict[tuple[str, int], IrqNote]] = {}
+        self.on_irq: list[Callable[[IrqNote], None]] = []  # called with each that comes
+        self._daemon: Final = daemon
+        self._answers: Final[dict[int, Callable[[Mapping[str, Any], list[int]], None]]] = {}
+        self._asked = 0
+        daemon.on_told = self._on_told
+
+    def ask(
+        self,
+        question: Mapping[str, Any],
+        then: Callable[[Mapping[str, Any], list[int]], None] | None = None,
+    ) -> None:
+        """Ask the supervisor; `then` is called with its answer and the descriptors in it."""
+        self._asked += 1
+        if then is not None:
+            self._answers[self._asked] = then
+        self._daemon.say({**question, "id": self._asked})
+
+    def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
+        if "answer" in message:
+            then = self._answers.pop(message["answer"], None)
+            if then is not None:
+                then(message, fds)
+                return
+        elif "scheme" in message:
+            self.schemes[message["scheme"]] = SchemeNote(
+                message["scheme"], message["service"], message["is_file"], Journal.open(fds.pop())
+            )
+        elif "no_scheme" in message:
+            self._forget_scheme(message["no_scheme"])
+        elif "irq" in message:
+            self._learn_irqs(message, fds)
+        for fd in fds:
+            os.close(fd)
+
+    def _forget_scheme(self, name: str) -> None:
+        note = self.schemes.pop(name, None)
+        if note is not None:
+            note.journal.close()
+
+    def _learn_irqs(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Take the interrupts of one device: an eventfd each, and one to unmask its line."""
+        device, kind = message["irq"], message["kind"]
+        unmask = fds.pop() if message["unmasks"] else -1
+        for vector, fd in enumerate(fds):
+            note = IrqNote(device, vector, kind, fd, unmask)
+            self.irqs[device, vector] = note
+            for listener in self.on_irq:
+                listener(note)
+        fds.clear()

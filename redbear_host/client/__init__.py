@@ -1,0 +1,3 @@
+"""libredox for Python: open, dup, call, fmap and the rest, by Redox's names, over the ring door."""
+
+from __future__ import annotations

@@ -1,0 +1,82 @@
+"""System calls that Python 3.11 has no name for, by libc.
+
+Each raises `OSError` with the errno of the call.  Flag values: Linux uapi headers mount.h, sched.h,
+prctl.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any, Final
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 1 << 12
+MS_MOVE: Final = 1 << 13
+MS_REC: Final = 1 << 14
+MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
+
+MNT_DETACH: Final = 2
+UMOUNT_NOFOLLOW: Final = 8
+
+CLONE_NEWNS: Final = 0x0002_0000
+CLONE_NEWCGROUP: Final = 0x0200_0000
+CLONE_NEWUTS: Final = 0x0400_0000
+CLONE_NEWIPC: Final = 0x0800_0000
+CLONE_NEWUSER: Final = 0x1000_0000
+CLONE_NEWPID: Final = 0x2000_0000
+CLONE_NEWNET: Final = 0x4000_0000
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _checked(result: int, what: object = None) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
+    """Mount a file system."""
+    args = (source.encode(), os.fsencode(target), kind.encode())
+    _checked(_libc.mount(*args, ctypes.c_ulong(flags), options.encode()), str(target))
+
+
+def umount(target: Path, flags: int) -> None:
+    """Take a mount away: umount2(2)."""
+    _checked(_libc.umount2(os.fsencode(target), flags), str(target))
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root and put the old one at `old`."""
+    _checked(_libc.pivot_root(new.encode(), old.encode()), new)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by CLONE_… for new ones."""
+    _checked(_libc.unshare(flags))
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter the namespace behind `fd`, of kind CLONE_… (0: whichever it is)."""
+    _checked(_libc.setns(fd, kind))
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Call prctl with numbers; return what it returns."""
+    words = [ctypes.c_ulong(word) for word in (*arguments, 0, 0, 0, 0)[:4]]
+    return _checked(_libc.prctl(option, *words))
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Call a system call by its number; integers travel as 64-bit words, bytes by address."""
+    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _checked(_libc.syscall(ctypes.c_long(number), *words))
