@@ -1,6 +1,6 @@
 """One mounted scheme: what outlives every daemon behind it.
 
-That is its FUSE connection, its journal, and the socket at which libredox programs call
+That is its FUSE connection, its journal, its meter, and the socket at which libredox programs call
 (`redbear_host.ring`).
 """
 
@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from redbear_host.scheme.meter import Meter
 from schemefs import mount
 from schemefs.handshake import answer_init
 from schemefs.journal import Journal
@@ -41,6 +42,7 @@ class MountedScheme:
         os.set_blocking(self.connection_fd, False)
         self.journal: Final = Journal.create(minor)
         self.listener: Final = _listen(self._socket)
+        self.meter: Final = Meter.create()
 
     @property
     def gone(self) -> bool:
@@ -61,6 +63,7 @@ class MountedScheme:
         self.fail()
         mount.unmount(self.path)
         self.journal.close()
+        self.meter.close()
         os.close(self.connection_fd)
 
     def remove(self) -> None:

@@ -121,9 +121,11 @@ class Running:
                     "connection_fd": len(fds),
                     "journal_fd": len(fds) + 1,
                     "listener_fd": len(fds) + 2,
+                    "meter_fd": len(fds) + 3,
                 }
             )
-            fds += [scheme.connection_fd, scheme.journal.fd, scheme.listener.fileno()]
+            fds += [scheme.connection_fd, scheme.journal.fd]
+            fds += [scheme.listener.fileno(), scheme.meter.fd]
         setup = {
             "name": service.name,
             "life": self.life,

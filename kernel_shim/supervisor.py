@@ -203,8 +203,8 @@ class Supervisor:
             self._undo.callback(scheme.close)
             self.note(
                 f"scheme {name}",
-                {"scheme": name, "service": service.name, "is_file": is_file},
-                [scheme.journal.fd],
+                {"scheme": name, "service": service.name},
+                [scheme.journal.fd, scheme.meter.fd],
             )
         running = Running(service, schemes)
         self._running.append(running)

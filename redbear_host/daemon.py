@@ -25,6 +25,7 @@ from redbear_host.errors import DeviceError, ProtocolError
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.ports import InterruptKind, PciFunction
 from redbear_host.scheme.loop import Loop
+from redbear_host.scheme.meter import Meter
 from redbear_host.scheme.scheme import Scheme
 from schemefs.connection import Connection
 from schemefs.door import Door
@@ -199,6 +200,7 @@ class Daemon(ExitStack):
             self.loop,
             scheme.replays,
             self._setup["crashed"],
+            Meter(self._fds[entry["meter_fd"]]),
         )
         connection.on_end = self._on_end
         self._served += 1

@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from redbear_host.abi import errno as e
 from redbear_host.scheme.loop import Loop
+from redbear_host.scheme.meter import Meter, Record
 from schemefs import protocol as p
 from schemefs.errno import to_linux
 from schemefs.journal import DATA, LENGTH, LOST, MEDIUM_BYTES, TRIES, Journal
@@ -54,11 +56,20 @@ class Connection:
     predecessor died by its own doing, so that one of its requests may be to blame.
     """
 
-    def __init__(self, fd: int, journal: Journal, loop: Loop, replays: bool, crashed: bool) -> None:
+    def __init__(
+        self,
+        fd: int,
+        journal: Journal,
+        loop: Loop,
+        replays: bool,
+        crashed: bool,
+        meter: Meter | None = None,
+    ) -> None:
         self.fd: Final = fd
         self.journal: Final = journal
         self.live: Final[dict[int, FuseRequest]] = {}  # by unique: taken and not answered
-        self.taken = 0  # requests since the start
+        self._meter: Final = meter or Meter.create()
+        self._calls = self._meter.calls
         self.on_end: Callable[[], None] = loop.stop  # called when the mount is gone
         self._loop: Final = loop
         self._replays: Final = replays
@@ -212,7 +223,11 @@ class Connection:
             self._loop.watch(self.fd, self._on_readable)
 
     def _on_readable(self) -> None:
-        fd, readv = self.fd, os.readv
+        self._take_batch()
+        self._meter.calls = self._calls
+
+    def _take_batch(self) -> None:
+        fd, readv, every = self.fd, os.readv, self._meter.every
         for _ in range(_BATCH):
             request = self._armed
             if request is None:
@@ -231,7 +246,9 @@ class Connection:
                 raise
             self._armed = None
             self._read_head(request)
-            self.taken += 1
+            self._calls += 1
+            if not self._calls % every:
+                request.began = time.monotonic_ns()
             if request.length > p.HEAD_BYTES:
                 self._house(request, request.length - p.HEAD_BYTES)
             self.live[request.unique] = request
@@ -292,6 +309,8 @@ class Connection:
             os.writev(self.fd, (header, data))
         except OSError as err:
             return self._unheard(request, err)
+        if request.began:
+            self._record(request, len(data))
         self.release(request)
         return True
 
@@ -301,8 +320,20 @@ class Connection:
             os.write(self.fd, message)
         except OSError as err:
             return self._unheard(request, err)
+        if request.began:
+            self._record(request, p.OUT_HEADER.unpack_from(message)[1] or request.size)
         self.release(request)
         return True
+
+    def _record(self, request: FuseRequest, result: int) -> None:
+        """Write a sampled request down, with its result or negated Linux errno."""
+        now = time.monotonic_ns()
+        latency, caller = now - request.began, request.caller.pid
+        on_bytes = request.opcode in (p.READ, p.WRITE)
+        offset, size = (request.offset, request.size) if on_bytes else (0, 0)
+        self._meter.record(
+            Record(now, latency, request.node, offset, size, caller, request.opcode, result, 0)
+        )
 
     def refuse(self, request: FuseRequest, number: int) -> bool:
         """Answer with a Redox errno."""
@@ -344,6 +375,7 @@ class Connection:
             request.replayed = False
         del self.live[request.unique]
         request.unique = 0
+        request.began = 0
         request.cancelled = False
         request.on_cancel = None
         self._free.append(request.slot)

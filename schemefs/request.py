@@ -22,6 +22,7 @@ class FuseRequest(Request):
 
     __slots__ = (
         "area",
+        "began",
         "connection",
         "fh",
         "flags",
@@ -46,6 +47,7 @@ class FuseRequest(Request):
         self.head, self.word = connection.journal.request(slot)
         self.iov: Final[list[memoryview]] = [self.head, EMPTY]
         self.area = -1  # data area it owns
+        self.began = 0  # when we took it, in nanoseconds, if it is to be recorded
         self.payload: memoryview = EMPTY  # what came after the first 80 bytes
         self.parked = False
         self.replayed = False

@@ -10,17 +10,18 @@ from typing import Any, Final
 
 from redbear_host.daemon import Daemon
 from redbear_host.scheme.loop import Loop
+from redbear_host.scheme.meter import Meter
 from schemefs.journal import Journal
 
 
 @dataclass(frozen=True)
 class SchemeNote:
-    """One scheme that is mounted, with the journal of what its clients ask."""
+    """One scheme that is mounted, with the journal of what its clients ask, and its meter."""
 
     name: str
     service: str  # of the daemon behind it
-    is_file: bool
     journal: Journal
+    meter: Meter
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ class Kernel:
                 then(message, fds)
                 return
         elif "scheme" in message:
-            self.schemes[message["scheme"]] = SchemeNote(
-                message["scheme"], message["service"], message["is_file"], Journal.open(fds.pop())
+            name, journal_fd, meter_fd = message["scheme"], *fds
+            self.schemes[name] = SchemeNote(
+                name, message["service"], Journal.open(journal_fd), Meter(meter_fd)
             )
+            fds.clear()
         elif "no_scheme" in message:
             self._forget_scheme(message["no_scheme"])
         elif "irq" in message:
@@ -84,6 +87,7 @@ class Kernel:
         note = self.schemes.pop(name, None)
         if note is not None:
             note.journal.close()
+            note.meter.close()
 
     def _learn_irqs(self, message: dict[str, Any], fds: list[int]) -> None:
         """Take the interrupts of one device: an eventfd each, and one to unmask its line."""
