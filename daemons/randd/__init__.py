@@ -1,0 +1,3 @@
+"""randd: random bytes from Linux's generator, as the scheme `rand`."""
+
+from __future__ import annotations
