@@ -15,9 +15,7 @@ from redbear_host.errors import Refused
 from redbear_host.scheme.request import Caller
 from schemefs.journal import HANDLE_BYTES, Journal
 
-_RECORD: Final = Struct(
-    "=QQIIIII"
-)  # the opening request's unique, node, flags, pid, uid, gid, kind
+RECORD: Final = Struct("=QQIIIII")  # the opening request's unique, node, flags, pid, uid, gid, kind
 _POLL: Final = 5  # 64-bit word of a record that holds the last poll handle, 0 when there is none
 _STEP: Final = HANDLE_BYTES // 8
 
@@ -65,7 +63,7 @@ class Handles:
         self.open: Final[dict[int, Handle]] = {}  # by file handle
         self.by_number: Final[dict[int, Handle]] = {}
         for row in reversed(range(shape.handles)):
-            unique, node, flags, pid, uid, gid, kind = _RECORD.unpack_from(
+            unique, node, flags, pid, uid, gid, kind = RECORD.unpack_from(
                 self._table, row * HANDLE_BYTES
             )
             if unique == 0:
@@ -88,7 +86,7 @@ class Handles:
         at = row * _STEP
         self._quads[at + _POLL] = 0
         # The unique decides whether the row is in use: it goes in last.
-        _RECORD.pack_into(self._table, row * HANDLE_BYTES, 0, node, flags, *caller, int(directory))
+        RECORD.pack_into(self._table, row * HANDLE_BYTES, 0, node, flags, *caller, int(directory))
         self._quads[at] = unique
         handle = self.open[row] = Handle(row, node, flags, caller, directory, unique)
         return handle

@@ -14,8 +14,8 @@ from redbear_host.errors import Refused
 from schemefs.journal import NAME_MAX, NODE_BYTES, Journal
 from schemefs.protocol import ROOT_ID
 
-_RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at byte 32
-_NAME_AT: Final = 32
+RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at byte 32
+NAME_AT: Final = 32
 
 
 class Nodes:
@@ -32,11 +32,11 @@ class Nodes:
         self._paths: Final[dict[int, str]] = {ROOT_ID: ""}
         self._free: Final[list[int]] = []
         for slot in reversed(range(shape.nodes)):
-            lookups, parent, length = _RECORD.unpack_from(table, slot * NODE_BYTES)
+            lookups, parent, length = RECORD.unpack_from(table, slot * NODE_BYTES)
             if lookups == 0:
                 self._free.append(slot)
                 continue
-            start = slot * NODE_BYTES + _NAME_AT
+            start = slot * NODE_BYTES + NAME_AT
             key = (parent, bytes(table[start : start + min(length, NAME_MAX)]))
             self._by_name[key] = slot + 2
             self._names[slot + 2] = key
@@ -66,9 +66,9 @@ class Nodes:
                 raise Refused(e.ENOMEM)
             slot = self._free.pop()
             start = slot * NODE_BYTES
-            self._table[start + _NAME_AT : start + _NAME_AT + len(name)] = name
+            self._table[start + NAME_AT : start + NAME_AT + len(name)] = name
             # The count decides whether the row is in use: it goes in last.
-            _RECORD.pack_into(self._table, start, 0, parent, len(name))
+            RECORD.pack_into(self._table, start, 0, parent, len(name))
             self._lookups[slot * self._step] = 1
             node = slot + 2
             self._by_name[parent, name] = node

@@ -48,6 +48,7 @@ class Kernel:
         self.schemes: Final[dict[str, SchemeNote]] = {}
         self.irqs: Final[dict[tuple[str, int], IrqNote]] = {}
         self.on_irq: list[Callable[[IrqNote], None]] = []  # called with each that comes
+        self.irq_counts: Callable[[], Mapping[int, int]] = dict  # by irq number; `irq` says it
         self._daemon: Final = daemon
         self._answers: Final[dict[int, Callable[[Mapping[str, Any], list[int]], None]]] = {}
         self._asked = 0
