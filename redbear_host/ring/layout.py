@@ -1,9 +1,15 @@
 """The ring door's shared memory and messages: what a client and a daemon agree on.
 
 A client connects to the scheme's socket, `/run/redbear-host/ring/NAME` (AF_UNIX, SOCK_SEQPACKET),
-and sends one HELLO with three descriptors: a memfd of exactly `Layout.size` bytes sealed against
-shrinking, growing and further seals; an eventfd that the client signals after it has written Sqes;
-an eventfd that the daemon signals after it has written Cqes.  The daemon answers WELCOME.
+and sends one HELLO, without descriptors.  The daemon answers WELCOME, which brings two if it
+agrees: a memfd of exactly `Layout.size` bytes, sealed against shrinking, growing and further seals;
+and the **bell**, an eventfd that the client signals after it has written Sqes.  The daemon signals
+the client by BELL, a message of one byte on the socket.  A client waits for that; one that looks at
+the Cqes without waiting still reads the socket now and then, and a BELL whose Cqes it has seen
+already means nothing.
+
+(The memory and the bell are the daemon's because a client's might be anything: an eventfd's owner
+can make a write to it block, and closing a file on FUSE waits for whoever serves it.)
 
 ```
 0        header: magic and version, then four 32-bit indexes, each in a cache line of its own
@@ -17,19 +23,24 @@ of entries.  Who writes an entry writes the index after it.  SQ_TAIL and CQ_HEAD
 SQ_HEAD and CQ_TAIL the daemon's.  The daemon takes no Sqe for whose answer there would be no Cqe
 left, so it never waits for a client.
 
-In an Sqe, every pointer is an offset into the arena.  The arena belongs to the client: it chooses
-where the payload of each call lies, and leaves it alone until the call is answered.  `caller` and
-the uid and gid in `arg5` are not believed: the daemon takes them from the socket.  Handles are
-numbers of this connection; 0 is the scheme's root and is open from the start.
+In an Sqe, every pointer is an offset into the arena, and everything else lies where
+`redbear_host.abi.sqe.Opcode` says.  The arena belongs to the client: it chooses where the payload
+of each call lies, and leaves it alone until the call is answered.  `caller` and the uid and gid in
+`arg5` are not believed: the daemon takes them from the socket.  Handles are numbers of this
+connection; 0 is the scheme's root and is open from the start.  The tag is the client's choice, but
+of two calls that wait at once with one tag the second is answered EINVAL.  A call with `ONEWAY` is
+done and not answered; one that would make a handle is not done at all.  A client with more than
+`entries` calls waiting may find its CANCEL not taken before some are answered.
 
 Answers are `RESPOND_REGULAR` with `result` as `abi.cqe.mux` makes it; that of an open or dup is the
 new handle, with NewFdFlags in `extra_raw[0]`.  Events come as `SEND_FEVENT`: `tag` holds the event
 flags, `result` the handle; those of one handle are merged while there is no room.
 
 Descriptors travel over the socket, in an FDS message (its tag, how many) with SCM_RIGHTS.  A client
-sends it before it writes the SENDFD entry of that tag; the daemon sends it before it writes the
-Cqe, which is then `RESPOND_WITH_FD` (an open, a dup or MMAP_PREP; `result` of MMAP_PREP is the
-offset in the file, of the others 0) or `RESPOND_WITH_MULTIPLE_FDS` (RECVFD; `result` counts them).
+sends it before it writes the SENDFD entry of that tag, and sends no more while FDS_WAITING of them
+have no answer.  The daemon sends it before it writes the Cqe, which is then `RESPOND_WITH_FD` (an
+open, a dup or MMAP_PREP; `result` of MMAP_PREP is the offset in the file, of the others 0) or
+`RESPOND_WITH_MULTIPLE_FDS` (RECVFD; `result` counts them).
 
 Either side ends the connection by closing the socket; the daemon then closes all its handles.
 """
@@ -48,10 +59,13 @@ ENTRIES_LEAST: Final = 2
 ENTRIES_MOST: Final = 4096
 ARENA_MOST: Final = 64 << 20  # bytes
 FDS_MOST: Final = 64  # descriptors in one FDS message
+FDS_WAITING: Final = 16  # FDS messages of a client whose SENDFD has not come yet
+PATH_MOST: Final = 4096  # bytes of a path, without an end mark
 
 HELLO: Final = Struct("=IHHIIQ")  # magic, version, 0, entries, 0, arena size in bytes
 WELCOME: Final = Struct("=IHHi")  # magic, version, 0, 0 or a negated errno
 FDS: Final = Struct("=II")  # tag, number of descriptors
+BELL: Final = b"\1"  # from the daemon: there are new Cqes
 
 # Byte offsets in the header; each a 32-bit word alone in its cache line.
 MAGIC_AT: Final = 0
