@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from redbear_host import linux
 from redbear_host.errors import ConfigError, TransportError
@@ -55,20 +55,39 @@ def unmount(target: Path) -> bool:
     return True
 
 
-def mounts_below(target: Path) -> list[tuple[Path, str, int]]:
-    """List (mount point, file system type, device minor) at or below `target`, innermost first.
+class Mount(NamedTuple):
+    """One line of /proc/self/mountinfo."""
 
-    `target` is absolute and has no symbolic links in it, as the kernel knows none in mount points.
-    Reads /proc/self/mountinfo and touches none of the mounts: one whose server hangs would block.
-    """
-    found: list[tuple[Path, str, int]] = []
+    number: int  # what a descriptor's fdinfo calls mnt_id
+    point: Path
+    kind: str  # the file system's type
+    source: str
+    minor: int  # of the device number; names a FUSE connection
+
+
+def all_mounts() -> list[Mount]:
+    """List the mounts of this namespace in their order; touches none, as one may hang."""
+    found = []
     for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n")[:-1]:
         left, _, right = line.partition(b" - ")
         fields = left.split(b" ")
         point = Path(os.fsdecode(_OCTAL.sub(lambda m: bytes([int(m[1], 8)]), fields[4])))
-        if point == target or target in point.parents:
-            kind = os.fsdecode(right.split(b" ")[0])
-            found.append((point, kind, int(fields[2].split(b":")[1])))
+        kind, source = right.split(b" ")[:2]
+        minor = int(fields[2].split(b":")[1])
+        found.append(Mount(int(fields[0]), point, os.fsdecode(kind), os.fsdecode(source), minor))
+    return found
+
+
+def mounts_below(target: Path) -> list[tuple[Path, str, int]]:
+    """List (mount point, file system type, device minor) at or below `target`, innermost first.
+
+    `target` is absolute and has no symbolic links in it, as the kernel knows none in mount points.
+    """
+    found = [
+        (mount.point, mount.kind, mount.minor)
+        for mount in all_mounts()
+        if mount.point == target or target in mount.point.parents
+    ]
     return found[::-1]
 
 
