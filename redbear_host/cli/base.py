@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _ALWAYS: Final = "always"
 
 
-def kernel_service(wanted: Config) -> Service:
-    """Return the service of the kernel's own schemes."""
+def kernel_service(wanted: Config, console: str = "") -> Service:
+    """Return the service of the kernel's own schemes; `console` is a terminal's path, or empty."""
     from kernel_shim.schemes.table import TABLE
     from kernel_shim.service import Service
 
@@ -27,6 +27,7 @@ def kernel_service(wanted: Config) -> Service:
         facts={
             "run_dir": str(wanted.general.run_dir),
             "mount": str(wanted.general.mount),
+            "console": console,
         },
         is_kernel=True,
     )
@@ -39,6 +40,7 @@ def base_services(wanted: Config, functions: Sequence[Mapping[str, Any]]) -> lis
     """
     from kernel_shim.service import Service
 
+    scratch = {"scratch": str(wanted.general.run_dir / "scratch")}  # goes with the instance
     found = []
     for manifest in installed():
         asked = manifest.name in wanted.daemons
@@ -50,8 +52,9 @@ def base_services(wanted: Config, functions: Sequence[Mapping[str, Any]]) -> lis
                 module=manifest.module,
                 schemes=manifest.scheme_names(None),
                 file_roots=manifest.file_roots,
+                policy=wanted.policy(manifest),
                 options=wanted.options(manifest),
-                facts=_pci_facts(functions) if manifest.name == "pcid" else {},
+                facts=scratch | (_pci_facts(functions) if manifest.name == "pcid" else {}),
                 early_deaths=manifest.restart.at_most,
                 within=float(manifest.restart.within),
             )
