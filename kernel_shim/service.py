@@ -19,6 +19,7 @@ from kernel_shim.device import Device
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.undo import process_started
 from redbear_host.errors import TransportError
+from redbear_host.sandbox.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Service:
     file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
     is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
+    policy: Policy | None = None  # what it may do when it serves; None: whatever root may
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # what only this daemon is told
     early_deaths: int = 5  # more deaths than this before it was ready, in `within`: give up
@@ -55,8 +57,9 @@ class Service:
 class Running:
     """A service's present process, and the count of those before it."""
 
-    def __init__(self, service: Service, schemes: list[MountedScheme]) -> None:
+    def __init__(self, service: Service, schemes: list[MountedScheme], number: int) -> None:
         self.service: Final = service
+        self.number: Final = number  # of this instance's services; its user is its own
         self.schemes: Final = schemes
         self.state = State.STOPPED
         self.life = 0
@@ -71,6 +74,7 @@ class Running:
         self.overdue = False  # it is being killed, since it did not become ready in time
         self.gone = False  # its device has left
         self.why = ""
+        self.trace_fd = -1  # where its next lives write each access to their device's registers
         self.crashed = False  # the last life ended by its own doing, not by a kill from outside
 
     def spawn(self, log_fd: int) -> None:
@@ -126,7 +130,7 @@ class Running:
             )
             fds += [scheme.connection_fd, scheme.journal.fd]
             fds += [scheme.listener.fileno(), scheme.meter.fd]
-        setup = {
+        setup: dict[str, Any] = {
             "name": service.name,
             "life": self.life,
             "crashed": self.crashed,
@@ -134,7 +138,12 @@ class Running:
             "grant": grant,
             "options": dict(service.options),
             "facts": dict(service.facts),
+            "kernel": service.is_kernel,
+            "sandbox": service.policy and service.policy.with_uid(self.number).to_wire(),
         }
+        if self.trace_fd >= 0:
+            setup["trace_fd"] = len(fds)
+            fds.append(self.trace_fd)
         self.tell(setup, fds)
 
     def tell(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:

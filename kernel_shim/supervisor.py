@@ -206,7 +206,7 @@ class Supervisor:
                 {"scheme": name, "service": service.name},
                 [scheme.journal.fd, scheme.meter.fd],
             )
-        running = Running(service, schemes)
+        running = Running(service, schemes, len(self._running))
         self._running.append(running)
         self._undo.callback(self._end, running)
         self._spawn(running)
@@ -305,6 +305,16 @@ class Supervisor:
             self.loop.at(self.loop.now() + pause, lambda: self._respawn(running))
         else:
             self._respawn(running)
+
+    def restart(self, running: Running) -> None:
+        """End a daemon's present life; the next one begins at once, and its clients wait for it."""
+        if running.state is State.READY and running.pidfd >= 0:
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+
+    @property
+    def services(self) -> Sequence[Running]:
+        """What was started."""
+        return self._running
 
     def _respawn(self, running: Running) -> None:
         if self._stopping:

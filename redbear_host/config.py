@@ -32,6 +32,7 @@ from typing import Annotated, Any, Final
 from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
 from redbear_host.manifest import Manifest, Option, named
+from redbear_host.sandbox.policy import Policy
 from redbear_host.toml_place import line_of
 from redbear_host.toml_table import build, convert, did_you_mean, values
 
@@ -80,11 +81,16 @@ class Config:
     devices: tuple[Device, ...] = ()
     labs: tuple[Lab, ...] = ()
     daemons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # only what was set
+    confined: bool = True  # the command line's --no-sandbox says otherwise; no file can
 
     def options(self, manifest: Manifest) -> dict[str, Any]:
         """Return all options of a daemon: what was set, else its manifest's defaults."""
         defaults = {name: option.default for name, option in manifest.options.items()}
         return defaults | dict(self.daemons.get(manifest.name, {}))
+
+    def policy(self, manifest: Manifest, landing: str | None = None) -> Policy | None:
+        """Say what a daemon may do once it serves; None: whatever root may."""
+        return manifest.policy(self.options(manifest), landing) if self.confined else None
 
 
 def load(path: Path, manifests: Iterable[Manifest], check_lab: CheckLab) -> Config:
@@ -109,6 +115,7 @@ def merge(
     run_dir: Path | None = None,
     devices: Iterable[Bdf] = (),
     labs: Iterable[Lab] = (),
+    confined: bool = True,
 ) -> Config:
     """Lay the command line over a configuration: paths replace, devices and labs come on top.
 
@@ -127,6 +134,7 @@ def merge(
         general=replace(config.general, **paths),
         devices=tuple(by_address.values()),
         labs=(*config.labs, *labs),
+        confined=confined,
     )
 
 

@@ -24,6 +24,8 @@ from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.ports import InterruptKind, PciFunction
+from redbear_host.sandbox.enter import enter
+from redbear_host.sandbox.policy import Policy
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.meter import Meter
 from redbear_host.scheme.scheme import Scheme
@@ -114,7 +116,30 @@ class Daemon(ExitStack):
         landing = import_module(_LANDINGS[grant["machine"]])
         function: PciFunction = landing.open_function(grant, self._fds)
         self.callback(function.close)
+        if "trace_fd" in self._setup:
+            from redbear_host.hw.traced import TracedFunction
+
+            return TracedFunction(function, self._tell(self._fds[self._setup["trace_fd"]]))
         return function
+
+    def _tell(self, fd: int) -> Callable[[str], None]:
+        """Return what writes lines to a pipe; what its reader has no time for is lost, and said."""
+        lost = 0
+
+        def tell(line: str) -> None:
+            nonlocal lost
+            text = f"{self.clock.now():.6f} {line}\n"
+            if lost:
+                text = f"({lost} lost)\n{text}"
+            try:
+                os.write(fd, text.encode())
+                lost = 0
+            except BlockingIOError:
+                lost += 1
+            except BrokenPipeError:
+                pass  # nobody looks any more; the shim will restart us without
+
+        return tell
 
     def choose_interrupts(self, function: PciFunction, most: int) -> tuple[InterruptKind, int]:
         """Choose the best kind the function offers, and at most `most` vectors of it.
@@ -208,13 +233,26 @@ class Daemon(ExitStack):
         Door(connection, scheme, self.loop).start()
 
     def run(self) -> None:
-        """Say `ready` and serve until the shim says `stop`."""
+        """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""
+        self._lock_in()
         self.say({"ready": True})
         logging.getLogger(__name__).info(
             "serves %s%s", ", ".join(self.scheme_names), f", life {self.life}" * (self.life > 1)
         )
         self.loop.watch(self._control.fileno(), self._on_control)
         self.loop.run()
+
+    def _lock_in(self) -> None:
+        """Enter the null namespace: from here on there is only what is held.
+
+        The daemon of the kernel's schemes does not: it is the microkernel's part.
+        """
+        said = self._setup["sandbox"]
+        if said is None:
+            if not self._setup["kernel"]:
+                logging.getLogger(__name__).warning("is not confined: it has all rights of root")
+            return
+        enter(Policy.from_wire(said))
 
     def _on_end(self) -> None:
         """Stop when the last scheme is unmounted: the others do not suffer from one that is."""

@@ -11,6 +11,10 @@ start = "always"                      # or "asked": only where a configuration s
 at_most = 5
 within = "10s"
 
+[sandbox]                             # absent: it holds what it was handed, and nothing else
+keeps = ["CAP_SETUID"]                # capabilities it does not give up
+root = "path"                         # the option naming the folder that stays visible to it
+
 [match]                               # absent: the daemon drives no PCI function
 class = 0x01
 subclass = 0x08
@@ -41,11 +45,13 @@ from redbear_host.errors import ConfigError
 from redbear_host.hw.pci.header import display_name
 from redbear_host.hw.ports import PciIds
 from redbear_host.quantity import Seconds
+from redbear_host.sandbox.capabilities import KEEPABLE
+from redbear_host.sandbox.policy import Policy
 from redbear_host.toml_table import build, did_you_mean, values
 
 WITHIN: Final = Seconds(10)
 
-_TABLES: Final = ("daemon", "match", "option")
+_TABLES: Final = ("daemon", "match", "option", "sandbox")
 _BOUNDS: Final = {"least", "most"}
 _STARTS: Final = ("always", "asked")
 
@@ -56,6 +62,14 @@ class Restart:
 
     at_most: Annotated[int, "How many deaths before it was ready are forgiven."] = 5
     within: Annotated[Seconds, "The time in which they are counted."] = WITHIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What a daemon keeps when it enters the null namespace; its calls are in its `syscalls`."""
+
+    keeps: Annotated[tuple[str, ...], "Capabilities."] = ()
+    root: Annotated[str, "The option that names a folder, which it sees as its root."] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +128,7 @@ class Manifest:
     file_roots: Annotated[tuple[str, ...], "Those of them whose root is a file."] = ()
     start: Annotated[str, "When a daemon without [match] is started: always or asked."] = "always"
     restart: Restart = field(default_factory=Restart)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     match: Match | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
 
@@ -121,6 +136,11 @@ class Manifest:
     def module(self) -> str:
         """What `python -I -m` runs."""
         return f"daemons.{self.name}"
+
+    def policy(self, options: Mapping[str, Any], landing: str | None = None) -> Policy:
+        """Say what it may do once it is locked in, with these options and by this landing."""
+        root = options[self.sandbox.root] if self.sandbox.root else None
+        return Policy.of(self.name, landing=landing, keeps=self.sandbox.keeps, root=root)
 
     def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:
         """Name its schemes for the function it drives; None for one that drives none."""
@@ -173,6 +193,7 @@ def parse(name: str, text: str) -> Manifest:
             raise ConfigError(f"{here}: there is no table [{key}]", did_you_mean(key, _TABLES))
     daemon = _table(here, document, "daemon")
     restart = _table(here, daemon, "restart")
+    options = _options(here, _table(here, document, "option"))
     daemon = {key: value for key, value in daemon.items() if key != "restart"}
     found = _values(Manifest, daemon, f"{here} [daemon]")
     match = _match(f"{here} [match]", document["match"]) if "match" in document else None
@@ -191,8 +212,9 @@ def parse(name: str, text: str) -> Manifest:
         | {
             "name": name,
             "restart": _restart(f"{here} [daemon.restart]", restart),
+            "sandbox": _sandbox(f"{here} [sandbox]", _table(here, document, "sandbox"), options),
             "match": match,
-            "options": _options(here, _table(here, document, "option")),
+            "options": options,
         },
         f"{here} [daemon]",
     )
@@ -229,6 +251,18 @@ def _restart(here: str, table: Mapping[str, Any]) -> Restart:
     if restart.within <= 0:
         raise ConfigError(f"{here}: within is no time at all")
     return restart
+
+
+def _sandbox(here: str, table: Mapping[str, Any], options: Mapping[str, Option]) -> Sandbox:
+    sandbox = Sandbox(**_values(Sandbox, table, here))
+    for name in sandbox.keeps:
+        if name not in KEEPABLE:
+            raise ConfigError(f"{here}: keeps names {name!r}", did_you_mean(name, KEEPABLE))
+    if sandbox.root and (
+        sandbox.root not in options or not isinstance(options[sandbox.root].default, str)
+    ):
+        raise ConfigError(f"{here}: root names {sandbox.root!r}, which is no option with a text")
+    return sandbox
 
 
 def _match(here: str, table: Any) -> Match:

@@ -107,6 +107,7 @@ def _start(
     manifest: Manifest,
     address: Bdf,
     device: kernel_shim.device.Device,
+    landing: str,
 ) -> None:
     from kernel_shim.service import Service
 
@@ -118,6 +119,7 @@ def _start(
                 module=manifest.module,
                 schemes=manifest.scheme_names(address),
                 device=device,
+                policy=wanted.policy(manifest, landing),
                 options=wanted.options(manifest),
                 early_deaths=manifest.restart.at_most,
                 within=float(manifest.restart.within),
@@ -158,7 +160,7 @@ class PlannedFunction:
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
         """Start its daemon."""
         if self._taken is not None:
-            _start(supervisor, wanted, self._manifest, self._address, self._taken)
+            _start(supervisor, wanted, self._manifest, self._address, self._taken, "vfio")
 
 
 class PlannedLab:
@@ -197,4 +199,4 @@ class PlannedLab:
         if self._machine is not None:
             function = self._machine.functions[0]
             address = Bdf.parse(function.address)
-            _start(supervisor, wanted, self._manifest, address, function)
+            _start(supervisor, wanted, self._manifest, address, function, "qtest")

@@ -49,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mount", type=Path, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=Path, metavar="DIR", help="keep lock, state and logs in DIR")
     add("--plan", action="store_true", help="say what would be done, and do nothing")
+    add(
+        "--no-sandbox",
+        action="store_false",
+        dest="confined",
+        help="let daemons keep all rights of root: only to find out why one fails when it is "
+        "confined",
+    )
     add("--detach", action="store_true", help="return once everything is up")
 
 
@@ -80,6 +87,7 @@ def _config(args: argparse.Namespace) -> config.Config:
         run_dir=args.run_dir,
         devices=[Bdf.parse(text) for text in args.devices],
         labs=[_lab(text) for text in args.labs],
+        confined=args.confined,
     )
 
 
@@ -103,6 +111,10 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
     from kernel_shim.rundir import RunDir
     from kernel_shim.supervisor import Supervisor
 
+    if not wanted.confined:
+        logging.getLogger(__name__).warning(
+            "NO SANDBOX: every daemon has all rights of root, and whoever finds a hole in one has"
+        )
     run_dir = RunDir(wanted.general.run_dir)
     supervisor = Supervisor(run_dir, wanted.general.mount)
     with ExitStack() as stack:
@@ -111,7 +123,8 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         with progress.step(f"mount {wanted.general.mount}"):
             supervisor.open()
         functions = [one.take(supervisor) for one in planned]
-        base = [kernel_service(wanted), *base_services(wanted, functions)]
+        console = "" if detached is not None else _terminal()
+        base = [kernel_service(wanted, console), *base_services(wanted, functions)]
         names = ", ".join(service.name for service in base)
         with progress.step(f"start {names}"):
             supervisor.start(*base)
@@ -127,6 +140,14 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             print("press Ctrl-C to take it down")
         supervisor.run()
     return 0
+
+
+def _terminal() -> str:
+    """Return the path of the terminal we run on, which is the scheme `debug`'s console; or ""."""
+    try:
+        return os.ttyname(sys.stdout.fileno())
+    except OSError:
+        return ""
 
 
 def _close(supervisor: Any) -> None:

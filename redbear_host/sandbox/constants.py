@@ -1,0 +1,65 @@
+"""Names a list may use for the arguments of system calls.
+
+Ref: linux uapi asm-generic/{fcntl,ioctls,mman-common}.h, linux/{fcntl,fuse,memfd}.h; VFIO's are in
+redbear_host.hw.vfio.ioctls.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import termios
+from typing import Final
+
+from redbear_host.hw.vfio import ioctls as vfio
+
+CONSTANTS: Final[dict[str, int]] = {
+    "AT_EMPTY_PATH": 0x1000,
+    "F_ADD_SEALS": fcntl.F_ADD_SEALS,
+    "F_DUPFD_CLOEXEC": fcntl.F_DUPFD_CLOEXEC,
+    "F_GETFD": fcntl.F_GETFD,
+    "F_GETFL": fcntl.F_GETFL,
+    "F_GETLK": fcntl.F_GETLK,
+    "F_GET_SEALS": fcntl.F_GET_SEALS,
+    "F_OFD_GETLK": 36,
+    "F_OFD_SETLK": 37,
+    "F_SETFD": fcntl.F_SETFD,
+    "F_SETFL": fcntl.F_SETFL,
+    "F_SETLK": fcntl.F_SETLK,
+    "F_SETPIPE_SZ": fcntl.F_SETPIPE_SZ,
+    "FIOCLEX": termios.FIOCLEX,
+    "FIONBIO": termios.FIONBIO,
+    "FIONREAD": termios.FIONREAD,
+    "FUSE_DEV_IOC_BACKING_CLOSE": 0x4004_E502,
+    "FUSE_DEV_IOC_BACKING_OPEN": 0x4010_E501,
+    "MFD_HUGETLB": 4,
+    "PROT_EXEC": mmap.PROT_EXEC,
+    "TCGETS": termios.TCGETS,
+    "TCSBRK": termios.TCSBRK,
+    "TCSETS": termios.TCSETS,
+    "TCSETSF": termios.TCSETSF,
+    "TCSETSW": termios.TCSETSW,
+    "TCXONC": termios.TCXONC,
+    "TCFLSH": termios.TCFLSH,
+    "TIOCGPGRP": termios.TIOCGPGRP,
+    "TIOCGPTLCK": 0x8004_5439,
+    "TIOCGPTN": 0x8004_5430,
+    "TIOCGPTPEER": 0x5441,
+    "TIOCGSID": 0x5429,
+    "TIOCGWINSZ": termios.TIOCGWINSZ,
+    "TIOCINQ": termios.TIOCINQ,
+    "TIOCOUTQ": termios.TIOCOUTQ,
+    "TIOCPKT": termios.TIOCPKT,
+    "TIOCSIG": 0x4004_5436,
+    "TIOCSPTLCK": 0x4004_5431,
+    "TIOCSWINSZ": termios.TIOCSWINSZ,
+    "CLONE_THREAD": 0x0001_0000,
+    "CLOCK_MONOTONIC": 1,
+    "O_CREAT": os.O_CREAT,
+    "VFIO_DEVICE_GET_INFO": vfio.DEVICE_GET_INFO,
+    "VFIO_DEVICE_GET_IRQ_INFO": vfio.DEVICE_GET_IRQ_INFO,
+    "VFIO_DEVICE_GET_REGION_INFO": vfio.DEVICE_GET_REGION_INFO,
+    "VFIO_DEVICE_RESET": vfio.DEVICE_RESET,
+    "VFIO_DEVICE_SET_IRQS": vfio.DEVICE_SET_IRQS,
+}

@@ -1,0 +1,58 @@
+"""What one daemon may do once it is locked in, as the shim decides it and sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from redbear_host.sandbox.lists import Rule, from_wire, of_daemon, to_wire
+
+# "rb" and a number: above what distributions, systemd and subordinate ids use (uids.conf(5)).
+FIRST_UID: Final = 0x7262_0000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A daemon's confinement; `enter` makes it true."""
+
+    rules: tuple[Rule, ...]
+    keeps: tuple[str, ...] = ()  # capabilities
+    root: str | None = None  # the folder that stays visible, as `/`; None: nothing does
+    uid: int = FIRST_UID  # and group
+
+    @classmethod
+    def of(
+        cls,
+        daemon: str,
+        *,
+        landing: str | None = None,
+        keeps: tuple[str, ...] = (),
+        root: str | None = None,
+    ) -> Self:
+        """Read the lists of `daemon`, which drives a function by `landing`, if one at all."""
+        rules = of_daemon(daemon, () if landing is None else (landing,))
+        return cls(rules=tuple(rules), keeps=keeps, root=root)
+
+    def with_uid(self, number: int) -> Policy:
+        """Return the same for the instance's daemon of this number."""
+        return replace(self, uid=FIRST_UID + number)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return what `from_wire` takes, for JSON."""
+        return {
+            "rules": to_wire(self.rules),
+            "keeps": list(self.keeps),
+            "root": self.root,
+            "uid": self.uid,
+        }
+
+    @classmethod
+    def from_wire(cls, said: Mapping[str, Any]) -> Self:
+        """Take what the shim sent."""
+        return cls(
+            rules=tuple(from_wire(said["rules"])),
+            keeps=tuple(said["keeps"]),
+            root=said["root"],
+            uid=said["uid"],
+        )
