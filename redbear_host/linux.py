@@ -33,6 +33,10 @@ CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 
+_TFD_TIMER_ABSTIME: Final = 1  # linux/timerfd.h
+_TFD_TIMER_CANCEL_ON_SET: Final = 2
+_SYS_PIDFD_GETFD: Final = 438  # on every architecture (asm-generic/unistd.h)
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -80,3 +84,23 @@ def syscall(number: int, *arguments: Any) -> int:
     """Call a system call by its number; integers travel as 64-bit words, bytes by address."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *words))
+
+
+def timerfd_create(clock: int) -> int:
+    """Make a timer on one of Linux's clocks: non-blocking, closed by exec."""
+    return _checked(_libc.timerfd_create(clock, os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def timerfd_settime(fd: int, when: int, follow: bool) -> None:
+    """Let a timer expire once its clock shows `when` nanoseconds; 0 stops it.
+
+    With `follow` it also expires, with ECANCELED to whoever reads it, when somebody sets the clock.
+    """
+    times = (ctypes.c_long * 4)(0, 0, *divmod(when, 1_000_000_000))  # struct itimerspec
+    flags = _TFD_TIMER_ABSTIME | (_TFD_TIMER_CANCEL_ON_SET if follow else 0)
+    _checked(_libc.timerfd_settime(fd, flags, times, None))
+
+
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """Take a descriptor `fd` of another process: a duplicate, closed by exec."""
+    return syscall(_SYS_PIDFD_GETFD, pidfd, fd, 0)

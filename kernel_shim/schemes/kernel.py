@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kernel_shim.schemes.ring_log import RingLog
 from redbear_host.daemon import Daemon
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.meter import Meter
@@ -45,6 +46,8 @@ class Kernel:
         self.loop: Final[Loop] = daemon.loop
         self.run_dir: Final = Path(daemon.facts["run_dir"])
         self.mount: Final = Path(daemon.facts["mount"])
+        self.console: Final[str] = daemon.facts.get("console", "")  # path of a terminal, or ""
+        self.log: Final = RingLog()
         self.schemes: Final[dict[str, SchemeNote]] = {}
         self.irqs: Final[dict[tuple[str, int], IrqNote]] = {}
         self.on_irq: list[Callable[[IrqNote], None]] = []  # called with each that comes

@@ -13,4 +13,13 @@ class KernelScheme(NamedTuple):
     is_file: bool
 
 
-TABLE: Final[tuple[KernelScheme, ...]] = ()
+TABLE: Final[tuple[KernelScheme, ...]] = (
+    KernelScheme("debug", "kernel_shim.schemes.debug", True),
+    KernelScheme("itimer", "kernel_shim.schemes.itimer", False),
+    KernelScheme("pipe", "kernel_shim.schemes.pipe", False),
+    KernelScheme("proc", "kernel_shim.schemes.proc", False),
+    KernelScheme("sys", "kernel_shim.schemes.sys", False),
+    KernelScheme("thisproc", "kernel_shim.schemes.thisproc", False),
+    KernelScheme("time", "kernel_shim.schemes.time", False),
+    KernelScheme("trace", "kernel_shim.schemes.trace", False),
+)
