@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from kernel_shim.service import Running
 from kernel_shim.supervisor import Supervisor
+from redbear_host.abi import errno as e
 
 log = logging.getLogger(__name__)
+
+_Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
+
+_PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
 
 
 class Answers:
@@ -17,7 +24,7 @@ class Answers:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
-        self._questions: Final = {"kstop": self._kstop}
+        self._questions: Final = {"kstop": self._kstop, "watch": self._watch}
         supervisor.on_ask = self._on_ask
 
     def _on_ask(self, running: Running, said: dict[str, Any]) -> None:
@@ -25,11 +32,34 @@ class Answers:
             if name in said:
                 answer, fds = handler(said)
                 running.tell({**answer, "answer": said["id"]}, fds)
+                for fd in fds:
+                    os.close(fd)
                 return
         log.error("the kernel daemon asks what nobody answers: %.100s", said)
 
-    def _kstop(self, said: dict[str, Any]) -> tuple[Mapping[str, Any], Sequence[int]]:
+    def _kstop(self, said: dict[str, Any]) -> _Answer:
         """Take everything down, as `redbear-host down` does."""
         log.info("stopped by /scheme/sys/kstop: %s", said["kstop"])
         self._supervisor.loop.stop()
         return {}, ()
+
+    def _watch(self, said: dict[str, Any]) -> _Answer:
+        """Restart a daemon so that it tells each register access, or no longer does.
+
+        The answer holds the end of a pipe to read from, or an `errno`.
+        """
+        found = [one for one in self._supervisor.services if one.service.name == said["watch"]]
+        if not found or found[0].service.device is None:
+            return {"errno": e.ENODEV}, ()
+        (running,) = found
+        if running.trace_fd >= 0:
+            os.close(running.trace_fd)
+            running.trace_fd = -1
+        reader: tuple[int, ...] = ()
+        if said["on"]:
+            ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            running.trace_fd = theirs
+            reader = (ours,)
+        self._supervisor.restart(running)
+        return {}, reader

@@ -14,7 +14,7 @@ from __future__ import annotations
 import builtins
 import struct
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import (
@@ -27,6 +27,7 @@ from typing import (
     TypeVar,
     cast,
     dataclass_transform,
+    runtime_checkable,
 )
 
 from redbear_host.errors import Stuck
@@ -344,6 +345,26 @@ class Block:
         for name, reg in vars(type(self)).items():
             if isinstance(reg, _Reg):
                 setattr(self, name, cast("_Reg[Bits]", reg).bind(mmio, base))
+        if isinstance(mmio, Watched):
+            mmio.describe(self.registers(), base)
+
+    @classmethod
+    def registers(cls) -> dict[int, tuple[str, type[Bits]]]:
+        """Return what lies at which byte of the block: `BLOCK.REGISTER`, and its layout."""
+        return {
+            reg.offset: (f"{cls.__name__}.{name}", cast("_Reg[Bits]", reg).kind)
+            for name, reg in vars(cls).items()
+            if isinstance(reg, _Reg)
+        }
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A window that shows each access to people, and therefore wants to know what lies where."""
+
+    def describe(self, registers: Mapping[int, tuple[str, type[Bits]]], base: int, /) -> None:
+        """Learn that these registers start `base` bytes into the window."""
+        ...
 
 
 class _StructMeta(type):
