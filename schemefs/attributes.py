@@ -21,8 +21,8 @@ def mode(stat: Stat) -> int:
     return (kind if kind in _KEPT_TYPES else MODE_FILE) | stat.st_mode & 0o7777
 
 
-def attr(stat: Stat, node: int) -> bytes:
-    """Pack `struct fuse_attr`."""
+def attr(stat: Stat, node: int, named: bool = True) -> bytes:
+    """Pack `struct fuse_attr`; what is `named` has a link, though schemes may not count them."""
     return p.ATTR.pack(
         stat.st_ino or node,
         stat.st_size,
@@ -34,7 +34,7 @@ def attr(stat: Stat, node: int) -> bytes:
         stat.st_mtime_nsec,
         stat.st_ctime_nsec,
         mode(stat),
-        stat.st_nlink or 1,
+        max(stat.st_nlink, named),
         stat.st_uid,
         stat.st_gid,
         0,
@@ -43,13 +43,13 @@ def attr(stat: Stat, node: int) -> bytes:
     )
 
 
-def statx(stat: Stat, node: int) -> bytes:
+def statx(stat: Stat, node: int, named: bool = True) -> bytes:
     """Pack `struct fuse_statx`; Redox keeps no birth time."""
     return p.STATX_ATTR.pack(
         _STATX_BASIC,
         stat.st_blksize or 4096,
         0,
-        stat.st_nlink or 1,
+        max(stat.st_nlink, named),
         stat.st_uid,
         stat.st_gid,
         mode(stat),

@@ -8,6 +8,7 @@ asking.
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -16,15 +17,16 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.errors import Refused
 from redbear_host.scheme.loop import Loop
-from redbear_host.scheme.request import LATER, Unheard
-from redbear_host.scheme.scheme import POSITIONED, ROOT, Opened, Scheme
-from schemefs import openflags
+from redbear_host.scheme.request import LATER
+from redbear_host.scheme.scheme import Foreign, Opened, Scheme
 from schemefs import protocol as p
 from schemefs.connection import Connection
 from schemefs.handles import Handle, Handles
+from schemefs.making import Making
 from schemefs.names import Names, OpensLater
 from schemefs.nodes import Nodes
 from schemefs.openflags import fcntl_flags
+from schemefs.opening import Opening
 from schemefs.request import FuseRequest
 
 Handler: TypeAlias = Callable[[FuseRequest], Any]
@@ -35,7 +37,16 @@ _READABLE: Final = select.POLLIN | select.POLLRDNORM
 _WRITABLE: Final = select.POLLOUT | select.POLLWRNORM
 
 # Run twice, these do or say something else than run once: only a scheme that `replays` allows it.
-_ONCE: Final = frozenset((p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE))
+_MAKING: Final = frozenset((p.CREATE, p.MKDIR, p.MKNOD, p.SYMLINK))
+_ONCE: Final = _MAKING | frozenset(
+    (
+        *(p.READ, p.WRITE, p.SETATTR, p.FSYNC, p.IOCTL, p.FALLOCATE),
+        *(p.LINK, p.UNLINK, p.RMDIR, p.RENAME, p.RENAME2),
+    )
+)
+
+# Their result is an open handle; for all others an open is only a step on the way.
+_OPENING: Final = _MAKING | frozenset((p.OPEN, p.OPENDIR))
 
 # Their arguments begin with a file handle, so they can wait for an event of it.
 _ON_HANDLE: Final = frozenset(
@@ -53,21 +64,32 @@ class Door:
         self._nodes: Final = Nodes(connection.journal)
         self._handles: Final = Handles(connection.journal)
         self._names: Final = Names(connection, scheme, self._nodes, self._handles)
+        self._opening: Final = Opening(connection, scheme, self._nodes, self._handles, self._names)
+        making: Final = Making(connection, scheme, self._nodes, self._names)
         self._open: Final = self._handles.open
         self._table: Final[dict[int, tuple[Handler, Finisher]]] = {
             p.LOOKUP: (self._names.lookup, self._finish_bytes),
             p.GETATTR: (self._names.getattr, self._finish_bytes),
             p.STATX: (self._names.statx, self._finish_bytes),
             p.SETATTR: (self._names.setattr, self._finish_setattr),
-            p.OPEN: (self._open_file, self._finish_open),
-            p.OPENDIR: (self._open_file, self._finish_open),
+            p.OPEN: (self._opening.open, self._opening.finish_open),
+            p.OPENDIR: (self._opening.open, self._opening.finish_open),
+            p.CREATE: (self._opening.create, self._opening.finish_create),
+            p.MKDIR: (making.mkdir, making.finish_make),
+            p.MKNOD: (making.mknod, making.finish_make),
+            p.SYMLINK: (making.symlink, making.finish_make),
+            p.READLINK: (making.readlink, self._finish_bytes),
+            p.LINK: (making.link, self._finish_bytes),
+            p.UNLINK: (making.unlink, self._finish_empty),
+            p.RMDIR: (making.rmdir, self._finish_empty),
+            p.RENAME: (making.rename, self._finish_empty),
+            p.RENAME2: (making.rename2, self._finish_empty),
             p.READ: (self._read, self._finish_bytes),
             p.WRITE: (self._write, self._finish_write),
-            p.FLUSH: (self._flush, self._finish_empty),
             p.FSYNC: (self._fsync, self._finish_empty),
             p.FSYNCDIR: (self._fsync, self._finish_empty),
-            p.RELEASE: (self._release, self._finish_empty),
-            p.RELEASEDIR: (self._release, self._finish_empty),
+            p.RELEASE: (self._opening.release, self._finish_empty),
+            p.RELEASEDIR: (self._opening.release, self._finish_empty),
             p.READDIR: (self._readdir, self._finish_bytes),
             p.READDIRPLUS: (self._readdir, self._finish_bytes),
             p.STATFS: (self._names.statfs, self._finish_bytes),
@@ -87,26 +109,11 @@ class Door:
     def start(self) -> None:
         """Open a predecessor's handles again, run its requests again, then serve."""
         for handle in list(self._handles):
-            if self._scheme.reopens:
-                self._reopen(handle)
+            self._opening.reopen(handle)
             if self._handles.poll_handle(handle):
                 self._wake(handle)
         self._connection.serve(self)
         self._connection.start()
-
-    def _reopen(self, handle: Handle) -> None:
-        # A file is created and emptied once, not again by each successor.
-        flags = handle.flags & ~(f.O_CREAT | f.O_EXCL | f.O_TRUNC)
-        try:
-            path = self._nodes.path(handle.node)
-            opened = self._scheme.openat(
-                ROOT, path, flags, flags & f.O_FCNTL_MASK, Unheard(handle.caller)
-            )
-        except Refused:
-            return
-        if isinstance(opened, Opened):
-            handle.stream = not opened.flags & POSITIONED
-            self._handles.bind(handle, opened.handle)
 
     # -- running requests ------------------------------------------------------------------------
 
@@ -137,8 +144,12 @@ class Door:
 
     def finish(self, request: FuseRequest, result: Any) -> None:
         """Answer a request that its scheme had kept."""
-        if isinstance(result, Opened) and request.opcode not in (p.OPEN, p.OPENDIR):
-            # The open was only a step of a larger call, and can be done at once now.
+        if isinstance(result, Foreign):
+            os.close(result.fd)
+            self._connection.refuse(request, e.EXDEV)
+            return
+        if isinstance(result, Opened) and request.opcode not in _OPENING:
+            # It can be done at once now.
             self._scheme.on_close(result.handle)
             self.deliver(request)
             return
@@ -203,65 +214,9 @@ class Door:
         handle = self._open.get(fh)
         if handle is None:
             raise Refused(e.EBADF)
-        if handle.number < 0:
+        if handle.number < 0 and not self._opening.reopen(handle):
             raise Refused(e.EIO)  # its daemon died, and it cannot be opened again
         return handle
-
-    def _open_file(self, request: FuseRequest) -> Any:
-        if request.replayed:
-            made = self._handles.opened_by(request.unique)
-            if made is not None:
-                return made
-            if not self._scheme.reopens:
-                raise Refused(e.EIO)
-        flags = openflags.to_redox(request.fh & 0xFFFF_FFFF)  # OPEN_IN: flags is its first word
-        if request.opcode == p.OPENDIR:
-            flags |= f.O_DIRECTORY
-        path = self._nodes.path(request.node)
-        return self._scheme.openat(ROOT, path, flags, flags & f.O_FCNTL_MASK, request)
-
-    def _finish_open(self, request: FuseRequest, result: Any) -> None:
-        if isinstance(result, Handle):  # opened by a predecessor that died before it could say so
-            self._connection.reply(request, self._open_out(result))
-            return
-        opened: Opened = result
-        directory = request.opcode == p.OPENDIR
-        flags = openflags.to_redox(request.fh & 0xFFFF_FFFF) | (f.O_DIRECTORY if directory else 0)
-        try:
-            handle = self._handles.add(
-                request.unique, request.node, flags, request.caller, directory
-            )
-        except Refused as refusal:
-            self._scheme.on_close(opened.handle)
-            self._connection.refuse(request, refusal.errno)
-            return
-        handle.stream = not opened.flags & POSITIONED
-        self._handles.bind(handle, opened.handle)
-        if not self._connection.reply(request, self._open_out(handle)):
-            self._close(handle)  # the kernel never heard of it, so it will not release it
-
-    @staticmethod
-    def _open_out(handle: Handle) -> bytes:
-        if handle.directory:
-            return p.OPEN_OUT.pack(handle.fh, 0, 0)
-        flags = p.FOPEN_DIRECT_IO | p.FOPEN_NOFLUSH
-        if handle.stream:
-            flags |= p.FOPEN_STREAM | p.FOPEN_NONSEEKABLE
-        return p.OPEN_OUT.pack(handle.fh, flags | p.FOPEN_PARALLEL_DIRECT_WRITES, 0)
-
-    def _close(self, handle: Handle) -> None:
-        number = handle.number
-        self._handles.drop(handle)
-        if number >= 0:
-            self._scheme.on_close(number)
-
-    def _release(self, request: FuseRequest) -> None:
-        handle = self._open.get(request.fh)
-        if handle is not None:  # else a predecessor released it and died before it could say so
-            self._close(handle)
-
-    def _flush(self, request: FuseRequest) -> None:
-        """One of possibly many close(2) of a handle: nothing to say in Redox."""
 
     # -- bytes -----------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from schemefs.protocol import HEAD_BYTES
 
 PAGE: Final = 4096
 MAGIC: Final = 0x4C4E4A4252  # "RBJNL"
-VERSION: Final = 2
+VERSION: Final = 3
 
 REQUEST_BYTES: Final = 128
 MEDIUM_BYTES: Final = 16 << 10
@@ -40,6 +40,8 @@ NAME_MAX: Final = 255
 _MAGIC, _VERSION, _REQUESTS, _MEDIUM, _BIG, _NODES, _HANDLES, _MINOR = range(8)
 _STAGING = 2 * 8  # 32-bit words from here on: the big area that readv fills
 _LIVES = 2 * 8 + 1  # how many daemons have served from this journal
+
+MOVE_AT: Final = 2048  # in the header page: a rename in progress (`schemefs.nodes`)
 
 # 32-bit words of a request slot, after the bytes the kernel wrote
 LENGTH: Final = 0

@@ -5,24 +5,44 @@ Redox has no lookup and no stat by path: a name is opened to be looked at, descr
 
 from __future__ import annotations
 
-from typing import Final
+import os
+from typing import Any, Final
 
+from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import Stat, TimeSpec
 from redbear_host.errors import Refused
-from redbear_host.scheme.scheme import ROOT, Opened, Scheme
+from redbear_host.scheme.scheme import ROOT, Foreign, Opened, Scheme
 from schemefs import protocol as p
 from schemefs.attributes import attr, statx
 from schemefs.connection import Connection
-from schemefs.handles import Handles
+from schemefs.handles import Handle, Handles
+from schemefs.journal import NAME_MAX
 from schemefs.nodes import Nodes
 from schemefs.request import FuseRequest
 
+LOOK: Final = f.O_STAT | f.O_RDONLY | f.O_SYMLINK | f.O_NOFOLLOW  # at a link itself, too
 _KEEP: Final = 0xFFFF_FFFF  # fchown: leave the owner as it is
+_PATH_MAX: Final = 4096  # bytes, Linux's
+_CLEARLY_SHORT: Final = _PATH_MAX // 4  # characters: no encoding makes more bytes of them
 
 
 class OpensLater(Exception):
     """The scheme kept a request to open something that a handler needs to go on."""
+
+
+def at_once(answer: Any) -> Opened:
+    """Take the answer to an open that is one step of a call.
+
+    Raises `OpensLater` when the scheme kept the request, and EXDEV when it passed on to another:
+    Linux must find that by its own path.
+    """
+    if isinstance(answer, Foreign):
+        os.close(answer.fd)
+        raise Refused(e.EXDEV)
+    if not isinstance(answer, Opened):
+        raise OpensLater
+    return answer
 
 
 class Names:
@@ -36,11 +56,20 @@ class Names:
         self._nodes: Final = nodes
         self._open: Final = handles.open
 
-    def _stat_path(self, path: str, request: FuseRequest) -> Stat:
+    def below(self, parent: int, name: bytes) -> str:
+        """Return the path of a name below a node, if it is not too long for Linux."""
+        above = self._nodes.path(parent)
+        own = name.decode("utf-8", "surrogateescape")
+        path = f"{above}/{own}" if above else own
+        if len(name) > NAME_MAX or (
+            len(path) > _CLEARLY_SHORT and len(path.encode("utf-8", "surrogateescape")) >= _PATH_MAX
+        ):
+            raise Refused(e.ENAMETOOLONG)
+        return path
+
+    def look(self, path: str, request: FuseRequest) -> Stat:
         """Look at a name without an effect: Redox's open with O_STAT, fstat, close."""
-        opened = self._scheme.openat(ROOT, path, f.O_STAT | f.O_RDONLY, 0, request)
-        if not isinstance(opened, Opened):
-            raise OpensLater
+        opened = at_once(self._scheme.openat(ROOT, path, LOOK, 0, request))
         try:
             return self._scheme.fstat(opened.handle)
         finally:
@@ -48,10 +77,12 @@ class Names:
 
     def entry(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
         """Describe a name below a node, and count that the kernel was told of it."""
-        above = self._nodes.path(parent)
-        own = name.decode("utf-8", "surrogateescape")
-        stat = self._stat_path(f"{above}/{own}" if above else own, request)
+        stat = self.look(self.below(parent, name), request)
         node = self._nodes.remember(parent, name)
+        return self.entry_out(node, stat)
+
+    def entry_out(self, node: int, stat: Stat) -> bytes:
+        """Pack the description of a name."""
         return p.ENTRY_OUT.pack(node, 0, 0, 0, 0, 0) + attr(stat, node)
 
     def lookup(self, request: FuseRequest) -> bytes:
@@ -75,23 +106,40 @@ class Names:
             at = p.BATCH_FORGET_IN.size + index * p.FORGET_ONE.size
             self._nodes.forget(*p.FORGET_ONE.unpack_from(body, at))
 
+    def _nameless(self, node: int, access: int = 0) -> Handle | None:
+        """Return a handle of a file that has no name any more, opened for `access` if any is.
+
+        None for a file that has one; ESTALE when nothing leads to the file.
+        """
+        if not self._nodes.is_nameless(node):
+            return None
+        open_ones = [h for h in self._open.values() if h.node == node and h.number >= 0]
+        if not open_ones:
+            raise Refused(e.ESTALE)
+        return max(open_ones, key=lambda handle: handle.flags & access)
+
+    def _is_named(self, request: FuseRequest) -> bool:
+        return not self._nodes.is_nameless(request.node)
+
     def _stat(self, request: FuseRequest, fh: int, given: bool) -> Stat:
         handle = self._open.get(fh) if given else None
-        if handle is not None and handle.number >= 0:
+        if handle is None or handle.number < 0:
+            handle = self._nameless(request.node)
+        if handle is not None:
             return self._scheme.fstat(handle.number)
-        return self._stat_path(self._nodes.path(request.node), request)
+        return self.look(self._nodes.path(request.node), request)
 
     def getattr(self, request: FuseRequest) -> bytes:
         """Describe a node or an open file."""
         flags, _, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
         stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node)
+        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node, self._is_named(request))
 
     def statx(self, request: FuseRequest) -> bytes:
         """Describe a node or an open file in the newer record."""
         flags, _, fh, _, _ = p.STATX_IN.unpack_from(request.head, p.IN_HEADER.size)
         stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node)
+        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node, self._is_named(request))
 
     def setattr(self, request: FuseRequest) -> None:
         """Change mode, owner, times and length, each by its own call of the scheme."""
@@ -99,16 +147,15 @@ class Names:
             p.SETATTR_IN.unpack_from(request.body)
         )
         handle = self._open.get(fh) if valid & p.FATTR_FH else None
-        passing = handle is None or handle.number < 0
-        if passing:
-            access = f.O_WRONLY if valid & p.FATTR_SIZE else f.O_STAT
-            path = self._nodes.path(request.node)
-            opened = self._scheme.openat(ROOT, path, access, 0, request)
-            if not isinstance(opened, Opened):
-                raise OpensLater
-            number = opened.handle
+        if handle is None or handle.number < 0:
+            handle = self._nameless(request.node, f.O_WRONLY)
+        passing = handle is None
+        if handle is not None:
+            number = handle.number
         else:
-            number = handle.number if handle is not None else -1
+            access = f.O_WRONLY if valid & p.FATTR_SIZE else LOOK
+            path = self._nodes.path(request.node)
+            number = at_once(self._scheme.openat(ROOT, path, access, 0, request)).handle
         try:
             if valid & p.FATTR_MODE:
                 self._scheme.fchmod(number, mode & 0o7777, request)
@@ -127,9 +174,7 @@ class Names:
 
     def statfs(self, request: FuseRequest) -> bytes:
         """Describe what the scheme's root lives on; zeros where the scheme does not say."""
-        opened = self._scheme.openat(ROOT, "", f.O_STAT | f.O_RDONLY, 0, request)
-        if not isinstance(opened, Opened):
-            raise OpensLater
+        opened = at_once(self._scheme.openat(ROOT, "", LOOK, 0, request))
         try:
             found = self._scheme.fstatvfs(opened.handle)
         except Refused:
@@ -146,4 +191,6 @@ class Names:
 
     def changed(self, request: FuseRequest, fh: int, given: bool) -> bytes:
         """Describe what SETATTR has changed."""
-        return p.ATTR_OUT.pack(0, 0, 0) + attr(self._stat(request, fh, given), request.node)
+        return p.ATTR_OUT.pack(0, 0, 0) + attr(
+            self._stat(request, fh, given), request.node, self._is_named(request)
+        )

@@ -1,7 +1,8 @@
 """Names the kernel knows: FUSE node ids, kept in the journal so that a successor knows them too.
 
 A node is a name below another node.  The kernel counts how often it was told about a node and says
-when it forgets; at zero the number is free again.
+when it forgets; at zero the number is free again.  A node whose name was removed while the kernel
+still knows it (an open file) is nameless: its parent is 0.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from typing import Final
 
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
-from schemefs.journal import NAME_MAX, NODE_BYTES, Journal
+from schemefs.journal import MOVE_AT, NAME_MAX, NODE_BYTES, Journal
 from schemefs.protocol import ROOT_ID
 
-RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at byte 32
+RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at NAME_AT
 NAME_AT: Final = 32
+
+# A row moves by this note in the journal, so that a death between two stores leaves no half name:
+# the node (last to be written, first to be cleared), the node whose name it takes or 0, the new
+# parent, the length of the new name, which follows.
+_MOVE: Final = Struct("=QQQI")
+_MOVE_NAME: Final = MOVE_AT + _MOVE.size
 
 
 class Nodes:
@@ -24,25 +31,43 @@ class Nodes:
     def __init__(self, journal: Journal) -> None:
         shape = journal.geometry
         table = journal.bytes[shape.nodes_at : shape.nodes_at + shape.nodes * NODE_BYTES]
+        self._journal: Final = journal
         self._table: Final = table
         self._lookups: Final = table.cast("Q")
         self._step: Final = NODE_BYTES // 8
         self._by_name: Final[dict[tuple[int, bytes], int]] = {}
         self._names: Final[dict[int, tuple[int, bytes]]] = {}
         self._paths: Final[dict[int, str]] = {ROOT_ID: ""}
+        self._below: Final[dict[int, int]] = {}  # how many names each node has below it
         self._free: Final[list[int]] = []
+        self._finish_move()
         for slot in reversed(range(shape.nodes)):
             lookups, parent, length = RECORD.unpack_from(table, slot * NODE_BYTES)
             if lookups == 0:
                 self._free.append(slot)
                 continue
             start = slot * NODE_BYTES + NAME_AT
-            key = (parent, bytes(table[start : start + min(length, NAME_MAX)]))
-            self._by_name[key] = slot + 2
-            self._names[slot + 2] = key
+            self._bind(slot + 2, parent, bytes(table[start : start + min(length, NAME_MAX)]))
+
+    def _bind(self, node: int, parent: int, name: bytes) -> None:
+        self._names[node] = key = (parent, name)
+        if parent:
+            self._by_name[key] = node
+            self._below[parent] = self._below.get(parent, 0) + 1
+
+    def _unbind(self, node: int) -> None:
+        key = self._names.pop(node)
+        self._paths.pop(node, None)
+        if key[0]:
+            del self._by_name[key]
+            left = self._below[key[0]] - 1
+            if left:
+                self._below[key[0]] = left
+            else:
+                del self._below[key[0]]
 
     def path(self, node: int) -> str:
-        """Return a node's path below the mount, without a leading slash."""
+        """Return a node's path below the mount, without a leading slash; ESTALE for a nameless."""
         path = self._paths.get(node)
         if path is None:
             parts: list[str] = []
@@ -55,6 +80,11 @@ class Nodes:
                 parts.append(known[1].decode("utf-8", "surrogateescape"))
             path = self._paths[node] = "/".join(reversed(parts))
         return path
+
+    def is_nameless(self, node: int) -> bool:
+        """Tell whether the node's name was removed, while something still uses it."""
+        known = self._names.get(node)
+        return known is not None and not known[0]
 
     def remember(self, parent: int, name: bytes) -> int:
         """Count one more mention of `name` below `parent`; return its node id."""
@@ -71,8 +101,7 @@ class Nodes:
             RECORD.pack_into(self._table, start, 0, parent, len(name))
             self._lookups[slot * self._step] = 1
             node = slot + 2
-            self._by_name[parent, name] = node
-            self._names[node] = (parent, name)
+            self._bind(node, parent, name)
         else:
             self._lookups[(node - 2) * self._step] += 1
         return node
@@ -87,10 +116,60 @@ class Nodes:
             self._lookups[index] = left
             return
         self._lookups[index] = 0
-        key = self._names.pop(node)
-        del self._by_name[key]
-        self._paths.pop(node, None)
+        self._unbind(node)
         self._free.append(node - 2)
+
+    def remove(self, parent: int, name: bytes) -> None:
+        """Take a name away: a node that had it is nameless until the kernel forgets it."""
+        node = self._by_name.get((parent, name))
+        if node is not None:
+            self._lookups[(node - 2) * self._step + 1] = 0  # the parent: one store
+            self._lose_name(node)
+
+    def _lose_name(self, node: int) -> None:
+        self._unbind(node)
+        self._names[node] = (0, b"")
+        if node in self._below:
+            self._drop_paths()
+
+    def _drop_paths(self) -> None:
+        self._paths.clear()
+        self._paths[ROOT_ID] = ""
+
+    def rename(self, parent: int, name: bytes, new_parent: int, new_name: bytes) -> None:
+        """Give the node at one name another name, whose node becomes nameless."""
+        if (parent, name) == (new_parent, new_name):
+            return
+        node = self._by_name.get((parent, name))
+        victim = self._by_name.get((new_parent, new_name))
+        if node is None:
+            self.remove(new_parent, new_name)
+            return
+        journal = self._journal
+        journal.bytes[_MOVE_NAME : _MOVE_NAME + len(new_name)] = new_name
+        _MOVE.pack_into(journal.bytes, MOVE_AT, 0, victim or 0, new_parent, len(new_name))
+        journal.quads[MOVE_AT // 8] = node
+        self._finish_move()
+        if victim is not None:
+            self._lose_name(victim)
+        self._unbind(node)
+        self._bind(node, new_parent, new_name)
+        if node in self._below:
+            self._drop_paths()
+
+    def _finish_move(self) -> None:
+        """Do to the rows what the note says, if there is one; doing it twice is doing it once."""
+        journal = self._journal
+        node, victim, parent, length = _MOVE.unpack_from(journal.bytes, MOVE_AT)
+        if not node:
+            return
+        if victim:
+            self._lookups[(victim - 2) * self._step + 1] = 0
+        start = (node - 2) * NODE_BYTES
+        name = journal.bytes[_MOVE_NAME : _MOVE_NAME + min(length, NAME_MAX)]
+        self._table[start + NAME_AT : start + NAME_AT + len(name)] = name
+        RECORD.pack_into(self._table, start, self._lookups[start // 8], parent, len(name))
+        journal.quads[MOVE_AT // 8] = 0
 
     def __len__(self) -> int:
         return len(self._names)

@@ -20,6 +20,14 @@ LOOKUP: Final = 1
 FORGET: Final = 2
 GETATTR: Final = 3
 SETATTR: Final = 4
+READLINK: Final = 5
+SYMLINK: Final = 6
+MKNOD: Final = 8
+MKDIR: Final = 9
+UNLINK: Final = 10
+RMDIR: Final = 11
+RENAME: Final = 12
+LINK: Final = 13
 OPEN: Final = 14
 READ: Final = 15
 WRITE: Final = 16
@@ -32,6 +40,7 @@ OPENDIR: Final = 27
 READDIR: Final = 28
 RELEASEDIR: Final = 29
 FSYNCDIR: Final = 30
+CREATE: Final = 35
 INTERRUPT: Final = 36
 DESTROY: Final = 38
 IOCTL: Final = 39
@@ -39,8 +48,11 @@ POLL: Final = 40
 BATCH_FORGET: Final = 42
 FALLOCATE: Final = 43
 READDIRPLUS: Final = 44
+RENAME2: Final = 45
 LSEEK: Final = 46
 STATX: Final = 52
+
+RENAME_NOREPLACE: Final = 1  # linux/fs.h, not a flag of FUSE
 
 NOTIFY_POLL: Final = 1
 
@@ -97,6 +109,12 @@ GETATTR_IN: Final = Struct("=IIQ")  # getattr_flags dummy fh
 SETATTR_IN: Final = Struct("=IIQQQQQQIIIIIIII")
 # valid padding fh size lock_owner atime mtime ctime atimensec mtimensec ctimensec mode unused4 uid
 # gid unused5
+MKNOD_IN: Final = Struct("=IIII")  # mode rdev umask padding; then the name
+MKDIR_IN: Final = Struct("=II")  # mode umask; then the name
+RENAME_IN: Final = Struct("=Q")  # newdir; then both names
+RENAME2_IN: Final = Struct("=QII")  # newdir flags padding; then both names
+LINK_IN: Final = Struct("=Q")  # oldnodeid; then the new name
+CREATE_IN: Final = Struct("=IIII")  # flags mode umask open_flags; then the name
 OPEN_IN: Final = Struct("=II")  # flags open_flags
 OPEN_OUT: Final = Struct("=QIi")  # fh open_flags backing_id
 WRITE_OUT: Final = Struct("=IiQII")  # OUT_HEADER, then size padding

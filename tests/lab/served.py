@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 
+from folder_scheme import Folder
+
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_CHR, MODE_DIR, MODE_FILE, Stat, StatVfs
@@ -199,7 +201,8 @@ class Channel(Scheme):
 
 def main() -> None:
     kind, connection, journal, *rest = sys.argv[1:]
-    kinds = {"zero": lambda _: Zero(), "store": Store, "late": Late, "channel": Channel}
+    kinds = {"zero": lambda _: Zero(), "store": Store, "late": Late, "channel": Channel,
+             "folder": Folder}  # fmt: skip
     scheme = kinds[kind](rest[0] if rest else None)
     scheme.loop = loop = Loop()
     book = Journal.open(int(journal))
