@@ -1,4 +1,4 @@
-"""The kernel daemon's start: every scheme of the table, in one process."""
+"""The kernel daemon's start: the schemes of the table that it was given, in one process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
         kernel = Kernel(daemon)
+        given = set(daemon.scheme_names)
         for entry in TABLE:
+            if entry.name not in given:
+                continue
             daemon.serve(entry.name, import_module(entry.module).build(kernel))
         daemon.run()
 
