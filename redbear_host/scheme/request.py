@@ -34,16 +34,18 @@ class Request(ABC):
     The door that received the call subclasses this and implements `answer` and `refuse`.
     """
 
-    __slots__ = ("caller", "cancelled", "on_cancel")
+    __slots__ = ("caller", "cancelled", "on_cancel", "replayed")
 
     caller: Caller
     cancelled: bool  # the client gave up (a signal); the request must still be answered
     on_cancel: Callable[[Request], None] | None  # called once if the client gives up while parked
+    replayed: bool  # a predecessor had it in hand when it died, and may have done it already
 
     def __init__(self) -> None:
         self.caller = Caller(0, 0, 0)
         self.cancelled = False
         self.on_cancel = None
+        self.replayed = False
 
     @abstractmethod
     def answer(self, result: Any, /) -> None:
