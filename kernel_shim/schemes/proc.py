@@ -44,7 +44,8 @@ def build(kernel: Kernel) -> ProcScheme:
 
 
 def _row(cells: Iterable[object], status: str, name: str) -> str:
-    return "".join(f"{cell!s:<6}" for cell in cells) + f"{status:<8}{name:<16}".rstrip() + "\n"
+    """Set a line out as procmgr does; a cell too wide for its column still ends with a blank."""
+    return "".join(f"{cell!s:<5} " for cell in cells) + f"{status:<8}{name}\n"
 
 
 class ProcScheme(Snapshots):

@@ -181,7 +181,8 @@ _WIDTHS: Final = (6, 6, 6, 6, 6, 11, 12, 8, 8)
 def _row(cells: Iterable[object]) -> str:
     *fixed_cells, name = cells
     widths = zip(fixed_cells, _WIDTHS, strict=True)
-    return "".join(f"{cell!s:<{width}}" for cell, width in widths) + f"{name}\n"
+    # A cell too wide for its column (a daemon's own user) still ends with a blank.
+    return "".join(f"{cell!s:<{width - 1}} " for cell, width in widths) + f"{name}\n"
 
 
 _CONTEXT_HEADER: Final = _row(

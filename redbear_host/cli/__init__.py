@@ -32,7 +32,10 @@ from redbear_host.cli import progress
 from redbear_host.errors import ConfigError, DeviceError, TransportError
 from redbear_host.toml_table import did_you_mean
 
-VERBS: Final = ("up", "down", "status", "devices", "doctor", "logs", "lab")
+VERBS: Final = (
+    *("up", "down", "status", "devices", "doctor", "logs", "lab"),
+    *("ls", "cat", "ps", "top", "trace"),
+)
 
 BUG: Final = 1
 REQUEST: Final = 2

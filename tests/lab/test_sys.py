@@ -1,0 +1,397 @@
+"""/scheme/sys, proc, thisproc and trace, and the verbs that read them, on a whole instance."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import re
+import subprocess
+import threading
+import time
+
+import pytest
+from up_rig import COMMAND, Up, leftovers, redbear
+
+from redbear_host.abi.proc import GrantDesc, GrantFlags, ProcMeta
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    with Up(tmp_path_factory.mktemp("sys"), "--lab", "nvme:size=4M") as instance:
+        yield instance
+
+
+def said(up, name):
+    return (up.mount / name).read_text()
+
+
+def table(up, name):
+    head, *lines = said(up, name).splitlines()
+    columns = head.split()
+    return [dict(zip(columns, line.split(None, len(columns) - 1), strict=True)) for line in lines]
+
+
+def verb(up, *arguments):
+    done = redbear(*arguments, "--mount", up.mount)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def as_nobody(*command):
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=20, check=False, user=65534, group=65534
+    )
+
+
+# -- sys -------------------------------------------------------------------------------------------
+
+
+def test_uname_names_the_system_the_machine_and_the_host(up):
+    name, version, machine, host = said(up, "sys/uname").splitlines()
+    assert (name, machine) == ("Redox", platform.machine())
+    assert version
+    assert host == f"Linux {platform.release()}"
+
+
+def test_cpu_agrees_with_the_kernel(up):
+    lines = said(up, "sys/cpu").splitlines()
+    assert lines[0] == f"CPUs: {os.cpu_count()}"
+    assert lines[-1].startswith("Features: fpu ")
+
+
+def test_context_has_a_line_for_each_process_of_the_instance(up):
+    rows = table(up, "sys/context")
+    state = up.status
+    daemons = {one["name"]: one["pid"] for one in state["daemons"]}
+    assert {row["NAME"]: int(row["PID"]) for row in rows} == daemons | {"supervisor": state["pid"]}
+    assert [int(row["PID"]) for row in rows] == sorted(int(row["PID"]) for row in rows)
+
+
+def test_block_and_syscall_tell_where_an_idle_daemon_waits(up):
+    pid = up.daemon("pcid")["pid"]
+    assert re.search(rf"^{pid}: pcid\n  \S+", said(up, "sys/block"), re.M)
+    assert re.search(rf"^{pid}: pcid\n  \S+\(", said(up, "sys/syscall"), re.M)
+
+
+def test_scheme_lists_what_is_mounted_for_the_caller(up):
+    assert said(up, "sys/scheme").split() == sorted(os.listdir(up.mount))
+    private = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"umount {up.mount}/pci && cat {up.mount}/sys/scheme"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert private.stdout.split() == sorted(set(os.listdir(up.mount)) - {"pci"})
+
+
+def test_exe_is_the_callers_program(up):
+    assert said(up, "sys/exe").strip() == os.path.realpath("/proc/self/exe")
+
+
+def test_env_says_where_the_instance_lives(up):
+    pairs = dict(line.split("=", 1) for line in said(up, "sys/env").splitlines())
+    assert pairs["REDBEAR_SCHEME"] == str(up.mount)
+    assert pairs["REDBEAR_RUN_DIR"] == str(up.run_dir)
+
+
+def test_stat_counts_contexts_and_agrees_with_the_kernels_boot_time(up):
+    lines = said(up, "sys/stat").splitlines()
+    values = dict(line.split(": ") for line in lines if ": " in line)
+    with open("/proc/stat") as file:
+        assert f"btime {values['boot_time']}\n" in file.read()
+    assert int(values["contexts_alive"]) == len(up.status["daemons"]) + 1
+    assert lines[0].startswith("cpu  ")
+    assert sum(line.startswith("IRQs ") for line in lines) == 1
+
+
+def test_irq_has_224_lines(up):
+    lines = said(up, "sys/irq").splitlines()
+    assert [line.split(": ")[0] for line in lines] == [str(number) for number in range(224)]
+
+
+def test_a_text_is_made_once_for_each_open(up):
+    with open(up.mount / "sys/requests", "rb", buffering=0) as file:
+        first = os.pread(file.fileno(), 1 << 16, 0)
+        assert os.pread(file.fileno(), 1 << 16, 0) == first
+        assert os.pread(file.fileno(), 10, 7) == first[7:17]
+        assert os.pread(file.fileno(), 10, 1 << 20) == b""
+        assert os.fstat(file.fileno()).st_size == len(first)
+
+
+def test_counts_grow_with_calls_and_open_files_are_shown(up):
+    def row():
+        rows = table(up, "sys/schemes")
+        return next(one for one in rows if one["SCHEME"] == "pci")
+
+    before = int(row()["CALLS"])
+    name = next(n for n in os.listdir(up.mount / "pci") if "--" in n)
+    with open(up.mount / "pci" / name / "ids", "rb", buffering=0) as file:
+        for _ in range(200):
+            os.pread(file.fileno(), 100, 0)
+        after = row()
+        assert int(after["CALLS"]) >= before + 200
+        assert int(after["RECORDED"]) >= 3
+        assert int(after["LATENCY_NS"]) > 0
+        assert int(after["HANDLES"]) == 1
+        mine = [r for r in table(up, "sys/clients") if r["PID"] == str(os.getpid())]
+        assert [(r["SCHEME"], r["HANDLES"]) for r in mine if r["SCHEME"] == "pci"] == [("pci", "1")]
+        assert f"/scheme/pci/{name}/ids" in said(up, "sys/iostat")
+
+
+def test_a_request_that_waits_is_listed_until_its_client_gives_up(up):
+    waiting = subprocess.Popen(
+        ["cat", str(up.mount / "trace/pci")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while True:
+            rows = [r for r in table(up, "sys/requests") if r["PID"] == str(waiting.pid)]
+            if rows:
+                break
+            assert time.monotonic() < deadline
+        assert (rows[0]["SCHEME"], rows[0]["OPERATION"]) == ("trace", "read")
+        assert rows[0]["PATH"] == "/pci"
+    finally:
+        waiting.kill()
+        waiting.wait(10)
+    deadline = time.monotonic() + 10
+    while any(r["PID"] == str(waiting.pid) for r in table(up, "sys/requests")):
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("kstop", b"bogus", errno.EINVAL),
+        ("update_time_offset", b"short", errno.EINVAL),
+        ("update_time_offset", bytes(16), errno.EOPNOTSUPP),
+    ],
+)
+def test_orders_that_cannot_be_obeyed(up, name, data, error):
+    fd = os.open(up.mount / "sys" / name, os.O_WRONLY)
+    try:
+        with pytest.raises(OSError) as caught:  # noqa: PT011 -- the errno is what counts
+            os.write(fd, data)
+        assert caught.value.errno == error
+    finally:
+        os.close(fd)
+
+
+def test_only_root_may_stop_it_and_nobody_may_write_elsewhere(up):
+    done = as_nobody("sh", "-c", f"echo shutdown > {up.mount}/sys/kstop")
+    assert done.returncode != 0
+    assert "not permitted" in done.stderr
+    with pytest.raises(OSError) as caught:  # noqa: PT011 -- the errno is what counts
+        os.open(up.mount / "sys/uname", os.O_WRONLY)
+    assert caught.value.errno == errno.EROFS
+    assert not (up.mount / "sys/nothing").exists()
+
+
+def test_kstop_takes_the_instance_down_in_order(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    up = Up(folder)
+    done = redbear("up", "--detach", *up.where)
+    assert done.returncode == 0, done.stderr
+    (up.mount / "sys/kstop").write_text("shutdown\n")
+    deadline = time.monotonic() + 20
+    while up.mount.exists() or leftovers(up.run_dir):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert redbear("status", "--run-dir", up.run_dir).returncode == 2
+
+
+# -- proc and thisproc -----------------------------------------------------------------------------
+
+
+def test_ps_agrees_with_linux(up):
+    for row in table(up, "proc/ps"):
+        with open(f"/proc/{row['PID']}/status") as file:
+            status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        assert row["PPID"] == status["PPid"].strip()
+        assert row["EUID"] == status["Uid"].split()[1]
+
+
+def test_a_process_is_a_folder_of_files(up):
+    daemon = up.daemon("nvmed")
+    folder = up.mount / "proc" / str(daemon["pid"])
+    assert (folder / "name").read_text().strip() == daemon["name"]
+    assert f"device: {daemon['device']}" in (folder / "status").read_text()
+    assert (folder / "restarts").read_text() == "0\n"
+    namespace = os.readlink(f"/proc/{daemon['pid']}/ns/mnt")
+    assert f"mnt: {namespace}\n" in (folder / "ns").read_text()
+    meta = ProcMeta.load((folder / "meta").read_bytes())
+    assert (meta.pid, meta.ppid) == (daemon["pid"], up.status["pid"])
+
+
+def test_an_address_space_is_told_grant_by_grant(up):
+    raw = (up.mount / "proc" / str(up.status["pid"]) / "addrspace").read_bytes()
+    grants = [GrantDesc.load(raw[at : at + 32]) for at in range(0, len(raw), 32)]
+    assert len(grants) > 20
+    assert all(one.length and one.base % 4096 == 0 for one in grants)
+    assert any(one.flags & GrantFlags.EXEC for one in grants)
+    assert any(one.flags & GrantFlags.WRITE for one in grants)
+
+
+def test_two_processes_see_themselves_in_thisproc(up):
+    mine = (up.mount / "thisproc/current/name").read_text().strip()
+    other = subprocess.run(
+        ["cat", str(up.mount / "thisproc/current/name")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert other.stdout == "cat\n"
+    assert mine != "cat"
+    assert ProcMeta.load((up.mount / "thisproc/current/meta").read_bytes()).pid == os.getpid()
+
+
+def test_a_user_sees_his_own_processes_and_no_others(up):
+    done = as_nobody("cat", str(up.mount / "thisproc/current/uid"))
+    assert done.stdout == "65534\n"
+    done = as_nobody("cat", str(up.mount / f"proc/{up.status['pid']}/fds"))
+    assert "Permission denied" in done.stderr
+    assert as_nobody("cat", str(up.mount / "proc/ps")).returncode == 0
+
+
+def test_a_process_that_is_not_there(up):
+    assert not (up.mount / "proc/4194304999").exists()
+    assert not (up.mount / "proc/1x").exists()
+
+
+# -- trace -----------------------------------------------------------------------------------------
+
+
+def trace(up, *arguments):
+    """Start the verb; return what ends it and gives its lines."""
+    child = subprocess.Popen(
+        [*COMMAND, "trace", *arguments, "--mount", str(up.mount)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def lines():
+        out, err = child.communicate(timeout=30)
+        assert child.returncode == 0, err
+        return out.splitlines()
+
+    return lines
+
+
+def busy(path, until):
+    """Read a file again and again in a thread of its own until told to stop."""
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            with open(path, "rb", buffering=0) as file:
+                os.pread(file.fileno(), 4096, 0)
+            stop.wait(0.02)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        return until()
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+def test_calls_of_a_scheme_are_shown_as_they_happen(up):
+    lines = trace(up, up.disk.name, "--json", "-n", "20")
+    calls = [json.loads(line) for line in busy(up.disk / "1", lines)]
+    reads = [call for call in calls if call["operation"] == "read"]
+    assert reads
+    assert all(call["path"] == "/1" and call["result"] == 4096 for call in reads)
+    assert {call["pid"] for call in reads} == {os.getpid()}
+    assert {call["operation"] for call in calls} >= {"read", "open", "release"}
+    rows = table(up, "sys/schemes")
+    before = int(next(r for r in rows if r["SCHEME"] == up.disk.name)["RECORDED"])
+    for _ in range(10):
+        (up.disk / "1").stat()
+    rows = table(up, "sys/schemes")
+    assert int(next(r for r in rows if r["SCHEME"] == up.disk.name)["RECORDED"]) <= before + 1
+
+
+def test_registers_of_a_device_are_shown_decoded_and_its_clients_only_wait(up):
+    device = up.daemon("nvmed")["device"]
+    with open(up.disk / "1", "rb", buffering=0) as file:
+        whole = os.pread(file.fileno(), 4096, 0)
+        lines = trace(up, device, "-n", "60")()
+        assert os.pread(file.fileno(), 4096, 0) == whole
+    text = "\n".join(lines)
+    assert re.search(r"bar0 read32 0x001c NvmeRegs\.CSTS <CSTS 0x00000001 RDY=True ", text)
+    assert re.search(r"bar0 write32 0x0014 NvmeRegs\.CC <CC 0x[0-9a-f]{8} EN=", text)
+    assert re.search(r"config \w+ ", text)
+    deadline = time.monotonic() + 20
+    while up.daemon("nvmed")["state"] != "ready" or up.daemon("nvmed")["restarts"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (up.disk / "1").stat().st_size == 4 << 20
+
+
+def test_tracing_is_for_root_and_of_what_there_is(up):
+    done = as_nobody("cat", str(up.mount / "trace/pci"))
+    assert "not permitted" in done.stderr
+    done = redbear("trace", "nothing", "--mount", up.mount)
+    assert done.returncode == 2
+    assert "known: " in done.stderr
+    done = redbear("trace", "pci", "-n", "0", "--mount", up.mount)
+    assert done.returncode == 2
+
+
+# -- the verbs -------------------------------------------------------------------------------------
+
+
+def test_ls_takes_every_spelling(up):
+    names = sorted(os.listdir(up.mount))
+    assert verb(up, "ls").split() == names
+    assert verb(up, "ls", ":").split() == names
+    assert verb(up, "ls", "sys:") == verb(up, "ls", "/scheme/sys")
+    entries = json.loads(verb(up, "ls", "--json", "/scheme/sys/uname"))
+    assert [(one["name"], one["kind"]) for one in entries] == [("uname", "file")]
+    assert verb(up, "ls", "-l", "proc:").splitlines()[-1].endswith(" ps")
+
+
+def test_ls_and_cat_say_what_there_is_where_something_is_not(up):
+    done = redbear("ls", "rnad:", "--mount", up.mount)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert "rand" in done.stderr
+    done = redbear("cat", "sys:nothing", "--mount", up.mount)
+    assert done.returncode == 2
+    done = redbear("cat", "rand:", "-c", "4", "--mount", up.run_dir)
+    assert "redbear-host up" in done.stderr
+
+
+def test_cat_copies_files_one_after_the_other(up):
+    both = verb(up, "cat", "sys:uname", "/scheme/sys/env")
+    assert both == said(up, "sys/uname") + said(up, "sys/env")
+
+
+def test_ps_joins_processes_with_what_they_serve(up):
+    rows = json.loads(verb(up, "ps", "--json"))
+    nvmed = next(row for row in rows if row["name"].startswith("nvmed"))
+    assert nvmed["schemes"] == [up.disk.name]
+    assert nvmed["pid"] == up.daemon("nvmed")["pid"]
+    assert "SCHEMES" in verb(up, "ps").splitlines()[0]
+
+
+def test_top_shows_rates_latencies_and_clients(up):
+    def look():
+        out = verb(up, "top", "-n", "1", "-d", "1", "--json")
+        return json.loads(out)
+
+    picture = busy(up.disk / "1", look)
+    disk = next(one for one in picture["schemes"] if one["scheme"] == up.disk.name)
+    assert disk["per_second"] > 10
+    mine = [one for one in picture["clients"] if one["pid"] == os.getpid()]
+    assert {one["scheme"] for one in mine} >= {up.disk.name}
+    drawn = verb(up, "top", "-n", "1", "-d", "0.2")
+    assert drawn.startswith("SCHEME")
+    assert up.disk.name in drawn
+    assert redbear("top", "-d", "0", "--mount", up.mount).returncode == 2
