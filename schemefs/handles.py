@@ -16,7 +16,10 @@ from redbear_host.scheme.request import Caller
 from schemefs.journal import HANDLE_BYTES, Journal
 
 RECORD: Final = Struct("=QQIIIII")  # the opening request's unique, node, flags, pid, uid, gid, kind
-_POLL: Final = 5  # 64-bit word of a record that holds the last poll handle, 0 when there is none
+_DIRECTORY, _CACHED = 1, 2  # bits of kind
+# 64-bit words of a record: the last poll handle, the file's inode number, the kernel's number for
+# the file it reads instead; 0 where there is none
+_POLL, _INODE, _BACKING = 5, 6, 7
 _STEP: Final = HANDLE_BYTES // 8
 
 
@@ -24,11 +27,14 @@ class Handle:
     """One open file or directory."""
 
     __slots__ = (
+        "backing",
+        "cached",
         "caller",
         "directory",
         "entries",
         "fh",
         "flags",
+        "inode",
         "node",
         "number",
         "parked",
@@ -45,6 +51,9 @@ class Handle:
         self.caller: Final = caller
         self.directory: Final = directory
         self.unique: Final = unique  # of the request that opened it
+        self.cached = False  # the kernel keeps its pages
+        self.backing = 0  # the kernel's number for the file it reads instead of asking us
+        self.inode = 0  # what the scheme said when it was opened; 0: nothing
         self.number = -1  # the scheme's; -1: its daemon died, and it cannot be opened again
         self.stream = False  # no offset: the scheme did not say POSITIONED
         self.entries: list[tuple[bytes, int, int]] | None = None  # a listing in progress
@@ -69,7 +78,12 @@ class Handles:
             if unique == 0:
                 self._free.append(row)
                 continue
-            self.open[row] = Handle(row, node, flags, Caller(pid, uid, gid), kind == 1, unique)
+            directory = bool(kind & _DIRECTORY)
+            handle = Handle(row, node, flags, Caller(pid, uid, gid), directory, unique)
+            handle.cached = bool(kind & _CACHED)
+            handle.inode = self._quads[row * _STEP + _INODE]
+            handle.backing = self._quads[row * _STEP + _BACKING]
+            self.open[row] = handle
 
     def __iter__(self) -> Iterator[Handle]:
         return iter(self.open.values())
@@ -78,17 +92,31 @@ class Handles:
         """Return the handle that this open request already made, if any."""
         return next((h for h in self.open.values() if h.unique == unique), None)
 
-    def add(self, unique: int, node: int, flags: int, caller: Caller, directory: bool) -> Handle:
+    def add(
+        self,
+        unique: int,
+        node: int,
+        flags: int,
+        caller: Caller,
+        directory: bool,
+        cached: bool = False,
+        backing: int = 0,
+        inode: int = 0,
+    ) -> Handle:
         """Write a new handle down; `bind` gives it the scheme's number."""
         if not self._free:
             raise Refused(e.ENFILE)
         row = self._free.pop()
         at = row * _STEP
         self._quads[at + _POLL] = 0
+        self._quads[at + _INODE] = inode
+        self._quads[at + _BACKING] = backing
+        kind = directory * _DIRECTORY | cached * _CACHED
         # The unique decides whether the row is in use: it goes in last.
-        RECORD.pack_into(self._table, row * HANDLE_BYTES, 0, node, flags, *caller, int(directory))
+        RECORD.pack_into(self._table, row * HANDLE_BYTES, 0, node, flags, *caller, kind)
         self._quads[at] = unique
         handle = self.open[row] = Handle(row, node, flags, caller, directory, unique)
+        handle.cached, handle.backing, handle.inode = cached, backing, inode
         return handle
 
     def bind(self, handle: Handle, number: int) -> None:

@@ -15,11 +15,13 @@ from redbear_host.errors import ProtocolError, TransportError
 from schemefs import protocol as p
 from schemefs.journal import BIG_BYTES, PAGE
 
-# Reads and writes are never cached, so the flags are about concurrency and size.
+# Most reads and writes are not cached, so the flags are about concurrency and size; pages that are
+# kept are dropped when the file's length or time of modification is seen to have changed.
 _WANTED: Final = (
     p.ASYNC_READ
     | p.ATOMIC_O_TRUNC
     | p.BIG_WRITES
+    | p.AUTO_INVAL_DATA
     | p.DO_READDIRPLUS
     | p.READDIRPLUS_AUTO
     | p.ASYNC_DIO
@@ -27,8 +29,10 @@ _WANTED: Final = (
     | p.MAX_PAGES
     | p.INIT_EXT
     | p.DIRECT_IO_ALLOW_MMAP
+    | p.PASSTHROUGH
 )
 _BACKGROUND: Final = 512  # asynchronous requests (libaio, io_uring) the kernel may have in flight
+_STACK_DEPTH: Final = 1  # files behind ours may be on any file system that is no stack itself
 _BUFFER: Final = BIG_BYTES + PAGE
 
 
@@ -62,7 +66,7 @@ def answer_init(fd: int, within: float = 5.0) -> int:
         BIG_BYTES // PAGE,
         0,
         agreed >> 32,
-        0,
+        _STACK_DEPTH if agreed & p.PASSTHROUGH else 0,
         0,
     )
     try:

@@ -55,6 +55,10 @@ class Names:
         self._scheme: Final = scheme
         self._nodes: Final = nodes
         self._open: Final = handles.open
+        seconds = int(scheme.caches)
+        nanoseconds = int((scheme.caches - seconds) * 1e9)
+        self._name_valid: Final = (seconds, seconds, nanoseconds, nanoseconds)
+        self._valid: Final = (seconds, nanoseconds)
 
     def below(self, parent: int, name: bytes) -> str:
         """Return the path of a name below a node, if it is not too long for Linux."""
@@ -83,7 +87,7 @@ class Names:
 
     def entry_out(self, node: int, stat: Stat) -> bytes:
         """Pack the description of a name."""
-        return p.ENTRY_OUT.pack(node, 0, 0, 0, 0, 0) + attr(stat, node)
+        return p.ENTRY_OUT.pack(node, 0, *self._name_valid) + attr(stat, node)
 
     def lookup(self, request: FuseRequest) -> bytes:
         """Look a name up below a node."""
@@ -133,13 +137,15 @@ class Names:
         """Describe a node or an open file."""
         flags, _, fh = p.GETATTR_IN.unpack_from(request.head, p.IN_HEADER.size)
         stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.ATTR_OUT.pack(0, 0, 0) + attr(stat, request.node, self._is_named(request))
+        return p.ATTR_OUT.pack(*self._valid, 0) + attr(stat, request.node, self._is_named(request))
 
     def statx(self, request: FuseRequest) -> bytes:
         """Describe a node or an open file in the newer record."""
         flags, _, fh, _, _ = p.STATX_IN.unpack_from(request.head, p.IN_HEADER.size)
         stat = self._stat(request, fh, bool(flags & p.GETATTR_FH))
-        return p.STATX_OUT.pack(0, 0, 0, 0, 0) + statx(stat, request.node, self._is_named(request))
+        return p.STATX_OUT.pack(*self._valid, 0, 0, 0) + statx(
+            stat, request.node, self._is_named(request)
+        )
 
     def setattr(self, request: FuseRequest) -> None:
         """Change mode, owner, times and length, each by its own call of the scheme."""
@@ -191,6 +197,6 @@ class Names:
 
     def changed(self, request: FuseRequest, fh: int, given: bool) -> bytes:
         """Describe what SETATTR has changed."""
-        return p.ATTR_OUT.pack(0, 0, 0) + attr(
+        return p.ATTR_OUT.pack(*self._valid, 0) + attr(
             self._stat(request, fh, given), request.node, self._is_named(request)
         )

@@ -8,9 +8,10 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Unheard
-from redbear_host.scheme.scheme import POSITIONED, ROOT, Opened, Scheme
+from redbear_host.scheme.scheme import CACHED, POSITIONED, ROOT, Opened, Scheme
 from schemefs import openflags
 from schemefs import protocol as p
+from schemefs.backing import Backing
 from schemefs.connection import Connection
 from schemefs.handles import Handle, Handles
 from schemefs.names import Names, at_once
@@ -37,6 +38,7 @@ class Opening:
         self._nodes: Final = nodes
         self._handles: Final = handles
         self._names: Final = names
+        self._backing: Final = Backing(connection.fd, handles)
 
     def reopen(self, handle: Handle) -> bool:
         """Open a predecessor's handle again; False when that cannot be done.
@@ -56,6 +58,9 @@ class Opening:
             return False
         if not isinstance(opened, Opened):
             return False
+        if handle.inode and handle.inode != self._inode(opened):
+            self._scheme.on_close(opened.handle)
+            return False  # another file has the name now
         handle.stream = not opened.flags & POSITIONED
         self._handles.bind(handle, opened.handle)
         return True
@@ -139,19 +144,37 @@ class Opening:
         self, request: FuseRequest, node: int, flags: int, opened: Opened, directory: bool
     ) -> Handle:
         """Write the handle down; if there is no room for it, it is closed again."""
+        kept = bool(opened.flags & CACHED) and not directory
+        backing = self._backing.choose(node, opened.backing) if kept else 0
         try:
-            handle = self._handles.add(request.unique, node, flags, request.caller, directory)
+            handle = self._handles.add(
+                *(request.unique, node, flags, request.caller, directory),
+                *(kept and not backing, backing),
+                self._inode(opened) if self._scheme.reopens else 0,
+            )
         except Refused:
+            if kept:
+                self._backing.let_go(node)
             self._scheme.on_close(opened.handle)
             raise
         handle.stream = not opened.flags & POSITIONED
         self._handles.bind(handle, opened.handle)
         return handle
 
+    def _inode(self, opened: Opened) -> int:
+        try:
+            return self._scheme.fstat(opened.handle).st_ino
+        except Refused:
+            return 0
+
     @staticmethod
     def _open_out(handle: Handle) -> bytes:
         if handle.directory:
             return p.OPEN_OUT.pack(handle.fh, 0, 0)
+        if handle.backing:
+            return p.OPEN_OUT.pack(handle.fh, p.FOPEN_PASSTHROUGH, handle.backing)
+        if handle.cached:
+            return p.OPEN_OUT.pack(handle.fh, p.FOPEN_KEEP_CACHE, 0)
         flags = p.FOPEN_DIRECT_IO | p.FOPEN_NOFLUSH
         if handle.stream:
             flags |= p.FOPEN_STREAM | p.FOPEN_NONSEEKABLE
@@ -168,6 +191,8 @@ class Opening:
     def _close(self, handle: Handle) -> None:
         number = handle.number
         self._handles.drop(handle)
+        if handle.cached or handle.backing:
+            self._backing.let_go(handle.node)
         if number >= 0:
             self._scheme.on_close(number)
 

@@ -60,6 +60,7 @@ NOTIFY_POLL: Final = 1
 ASYNC_READ: Final = 1 << 0
 ATOMIC_O_TRUNC: Final = 1 << 3
 BIG_WRITES: Final = 1 << 5
+AUTO_INVAL_DATA: Final = 1 << 12
 DO_READDIRPLUS: Final = 1 << 13
 READDIRPLUS_AUTO: Final = 1 << 14
 ASYNC_DIO: Final = 1 << 15
@@ -67,13 +68,22 @@ PARALLEL_DIROPS: Final = 1 << 18
 MAX_PAGES: Final = 1 << 22
 INIT_EXT: Final = 1 << 30
 DIRECT_IO_ALLOW_MMAP: Final = 1 << 36
+PASSTHROUGH: Final = 1 << 37
 
 # OPEN reply flags
 FOPEN_DIRECT_IO: Final = 1 << 0
+FOPEN_KEEP_CACHE: Final = 1 << 1
 FOPEN_NONSEEKABLE: Final = 1 << 2
 FOPEN_STREAM: Final = 1 << 4
 FOPEN_NOFLUSH: Final = 1 << 5
 FOPEN_PARALLEL_DIRECT_WRITES: Final = 1 << 6
+FOPEN_PASSTHROUGH: Final = 1 << 7
+
+# ioctls of /dev/fuse: _IOW(229, 1, struct fuse_backing_map), _IOW(229, 2, uint32_t)
+DEV_IOC_BACKING_OPEN: Final = 0x4010_E501
+DEV_IOC_BACKING_CLOSE: Final = 0x4004_E502
+BACKING_MAP: Final = Struct("=iIQ")  # fd flags padding
+BACKING_ID: Final = Struct("=I")
 
 GETATTR_FH: Final = 1 << 0
 POLL_SCHEDULE_NOTIFY: Final = 1 << 0

@@ -34,8 +34,8 @@ class Opened(NamedTuple):
     """The answer to an open: the scheme's own number for the handle, and NewFdFlags.
 
     `backing` is a descriptor of a Linux file with the same bytes, or -1: a kernel that can
-    (FUSE passthrough, 6.9) then reads, writes and maps that file without asking us.  It stays the
-    scheme's own.
+    (FUSE passthrough, 6.9) then reads, writes and maps that file without asking us, if the flags
+    say `CACHED`.  It stays the scheme's own, and need not outlive the open.
     """
 
     handle: int
@@ -86,6 +86,10 @@ class Scheme:
     reopens: ClassVar[bool] = False
     """True when a handle is fully described by its path, flags and caller, so that a successor can
     open it again.  Otherwise handles of a dead daemon answer EIO from then on."""
+
+    caches: ClassVar[float] = 0.0
+    """For how many seconds the kernel may believe what it was told of a name and its facts.  More
+    than 0 is right only where every change is made through this one mount, and by one name."""
 
     listeners: tuple[Callable[[int, int], None], ...] = ()
     """The doors it is served through, which add themselves; see `post_fevent`."""

@@ -12,7 +12,7 @@ import signal
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import Stat
 from redbear_host.errors import Refused
-from redbear_host.scheme.scheme import POSITIONED, Entry, Foreign, Opened, Scheme
+from redbear_host.scheme.scheme import CACHED, POSITIONED, Entry, Foreign, Opened, Scheme
 
 
 def refusing(method):
@@ -61,6 +61,10 @@ class Folder(Scheme):
                 self.die("after", path)
         number, self.next = self.next, self.next + 1
         self.files[number] = (path, fd)
+        if os.path.basename(path).startswith("cached"):
+            return Opened(number, POSITIONED | CACHED)
+        if os.path.basename(path).startswith("backed"):
+            return Opened(number, POSITIONED | CACHED, fd)
         return Opened(number, POSITIONED)
 
     def make(self, full, flags, mode):
@@ -85,6 +89,8 @@ class Folder(Scheme):
     @refusing
     def read(self, handle, size, offset, fcntl_flags, request):
         path, fd = self.files[handle]
+        with open(f"{self.folder}.reads", "a") as reads:
+            reads.write(f"{path} {offset} {size}\n")
         if os.path.islink(self.full(path)):
             return os.fsencode(os.readlink(self.full(path)))
         return os.pread(fd, size, offset)

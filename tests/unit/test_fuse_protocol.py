@@ -89,6 +89,8 @@ OPCODES = [
     "FALLOCATE",
     "READDIRPLUS",
     "LSEEK",
+    *("READLINK", "SYMLINK", "MKNOD", "MKDIR", "UNLINK", "RMDIR", "RENAME", "LINK", "CREATE"),
+    "RENAME2",
 ]
 FLAGS = {
     "FUSE_ASYNC_READ": p.ASYNC_READ,
@@ -100,7 +102,9 @@ FLAGS = {
     "FUSE_PARALLEL_DIROPS": p.PARALLEL_DIROPS,
     "FUSE_MAX_PAGES": p.MAX_PAGES,
     "FUSE_INIT_EXT": p.INIT_EXT,
+    "FUSE_AUTO_INVAL_DATA": p.AUTO_INVAL_DATA,
     "FOPEN_DIRECT_IO": p.FOPEN_DIRECT_IO,
+    "FOPEN_KEEP_CACHE": p.FOPEN_KEEP_CACHE,
     "FOPEN_NONSEEKABLE": p.FOPEN_NONSEEKABLE,
     "FOPEN_STREAM": p.FOPEN_STREAM,
     "FOPEN_NOFLUSH": p.FOPEN_NOFLUSH,
@@ -150,12 +154,16 @@ def test_opcodes_and_flags_are_the_kernels(header, tmp_path):
 
 
 def test_newer_records_have_their_documented_sizes():
-    """STATX (7.39) and the last INIT flags are younger than Debian 12's header."""
+    """STATX (7.39), passthrough (7.40) and the last INIT flags are younger than Debian 12's header."""
     assert p.STATX_IN.size == 24
     assert p.STATX_OUT.size + p.STATX_ATTR.size == 288
     assert p.STATX == 52
     assert 1 << 36 == p.DIRECT_IO_ALLOW_MMAP
     assert p.FOPEN_PARALLEL_DIRECT_WRITES == 64
+    assert (p.PASSTHROUGH, p.FOPEN_PASSTHROUGH) == (1 << 37, 1 << 7)
+    assert (p.BACKING_MAP.size, p.BACKING_ID.size) == (16, 4)
+    assert p.DEV_IOC_BACKING_OPEN == 1 << 30 | p.BACKING_MAP.size << 16 | 229 << 8 | 1
+    assert p.DEV_IOC_BACKING_CLOSE == 1 << 30 | p.BACKING_ID.size << 16 | 229 << 8 | 2
 
 
 def test_the_header_is_new_enough_for_this_test(header):
