@@ -33,7 +33,7 @@ from redbear_host.errors import ConfigError, DeviceError, TransportError
 from redbear_host.toml_table import did_you_mean
 
 VERBS: Final = (
-    *("up", "down", "status", "devices", "doctor", "logs", "lab"),
+    *("up", "down", "status", "devices", "doctor", "logs", "lab", "run"),
     *("ls", "cat", "ps", "top", "trace"),
 )
 
