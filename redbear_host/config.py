@@ -27,6 +27,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 from redbear_host.bdf import Bdf
@@ -84,9 +85,23 @@ class Config:
     confined: bool = True  # the command line's --no-sandbox says otherwise; no file can
 
     def options(self, manifest: Manifest) -> dict[str, Any]:
-        """Return all options of a daemon: what was set, else its manifest's defaults."""
-        defaults = {name: option.default for name, option in manifest.options.items()}
-        return defaults | dict(self.daemons.get(manifest.name, {}))
+        """Return all options of a daemon: what was set, else its manifest's defaults.
+
+        The one that names the folder it works on must name one: `ConfigError`.
+        """
+        found = {name: option.default for name, option in manifest.options.items()}
+        found |= self.daemons.get(manifest.name, {})
+        root = manifest.sandbox.root
+        if root and not Path(found[root]).is_dir():
+            named = f"there is no directory {found[root]}" if found[root] else f"{root} is not set"
+            raise ConfigError(f"{manifest.name}: {named}", manifest.options[root].sentence)
+        return found
+
+    def check(self, manifests: Iterable[Manifest]) -> None:
+        """Look at the options of all daemons that were asked for, before anything is started."""
+        for manifest in manifests:
+            if manifest.name in self.daemons:
+                self.options(manifest)
 
     def policy(self, manifest: Manifest, landing: str | None = None) -> Policy | None:
         """Say what a daemon may do once it serves; None: whatever root may."""
@@ -115,11 +130,13 @@ def merge(
     run_dir: Path | None = None,
     devices: Iterable[Bdf] = (),
     labs: Iterable[Lab] = (),
+    daemons: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     confined: bool = True,
 ) -> Config:
     """Lay the command line over a configuration: paths replace, devices and labs come on top.
 
-    A device the file already names keeps the settings it has there.
+    A device the file already names keeps the settings it has there, as does a daemon those of its
+    options that the command line leaves alone.
     """
     paths = {
         name: path.absolute()
@@ -134,6 +151,10 @@ def merge(
         general=replace(config.general, **paths),
         devices=tuple(by_address.values()),
         labs=(*config.labs, *labs),
+        daemons={
+            name: {**config.daemons.get(name, {}), **daemons.get(name, {})}
+            for name in (*config.daemons, *daemons)
+        },
         confined=confined,
     )
 
@@ -239,12 +260,14 @@ class _Reader:
         file.check_table("daemon", tables)
         for name, table in tables.items():
             section = f"daemon.{name}"
-            known = self._named(file.where(section, 0), name).options
+            manifest = self._named(file.where(section, 0), name)
             file.check_table(section, table)
             chosen = self.daemons.setdefault(name, {})
             for key, value in table.items():
                 where = file.where(section, 0, key)
-                chosen[key] = _option(where, name, known, key, value)
+                chosen[key] = _option(where, name, manifest.options, key, value)
+                if key == manifest.sandbox.root and value:
+                    chosen[key] = str(file.path.parent / Path(value).expanduser())
 
     def _named(self, where: str, name: str) -> Manifest:
         try:

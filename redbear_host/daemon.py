@@ -83,6 +83,7 @@ class Daemon(ExitStack):
         self._fds: Final = fds
         self._control: Final = control
         self._served = 0  # schemes whose mount is there
+        self.readable: Final[list[int]] = []  # open directories it may read files of, locked in
         self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
         """Called with what the shim says later, and descriptors, which are the callee's to close.
 
@@ -252,7 +253,7 @@ class Daemon(ExitStack):
             if not self._setup["kernel"]:
                 logging.getLogger(__name__).warning("is not confined: it has all rights of root")
             return
-        enter(Policy.from_wire(said))
+        enter(Policy.from_wire(said), self.readable)
 
     def _on_end(self) -> None:
         """Stop when the last scheme is unmounted: the others do not suffer from one that is."""

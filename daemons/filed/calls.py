@@ -1,7 +1,7 @@
 """Linux's calls on files that Python has no name for; each raises `OSError`.
 
 Numbers and records: Linux uapi headers openat2.h, mount.h, fcntl.h and asm-generic/unistd.h (the
-four calls made by number are younger than the split of the numbers, and the same everywhere).
+three calls made by number are younger than the split of the numbers, and the same everywhere).
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import Final
 from redbear_host import linux
 
 _SYS_OPEN_TREE: Final = 428
-_SYS_MOVE_MOUNT: Final = 429
 _SYS_OPENAT2: Final = 437
 _SYS_MOUNT_SETATTR: Final = 442
 
 _AT_EMPTY_PATH: Final = 0x1000
 _AT_FDCWD: Final = -100
 _OPEN_TREE_CLONE: Final = 1
-_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 
 _RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
@@ -60,11 +58,6 @@ def clone_mount(path: bytes) -> int:
     It is attached nowhere, so nothing is above it, and it goes with its descriptor.
     """
     return linux.syscall(_SYS_OPEN_TREE, _AT_FDCWD, path, _OPEN_TREE_CLONE | os.O_CLOEXEC)
-
-
-def attach_mount(mount: int, path: bytes) -> None:
-    """Put a mount that is attached nowhere on `path`."""
-    linux.syscall(_SYS_MOVE_MOUNT, mount, b"", _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def harden_mount(mount: int) -> None:

@@ -1,21 +1,21 @@
-"""The directory that is served, and how this process is shut into it.
+"""The directory that is served.
 
-Two walls, each enough by itself:
+Three walls keep clients in it, each enough by itself:
 
 * Every path is resolved by the kernel below the directory, with no link followed (`calls`).
 * The directory is a mount of its own, attached nowhere: `..` ends at it, other mounts below it are
-  not there, and devices on it cannot be opened.  It becomes the only file system of this process.
+  not there, and devices on it cannot be opened.
+* Once the daemon is locked in, it is the only directory the process can see, and Landlock lets it
+  open nothing else (`redbear_host.sandbox`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import Final
 
 from daemons.filed import calls
-from redbear_host import linux
 from redbear_host.errors import ConfigError, TransportError
 
 _HINT: Final = "name a directory of the host: redbear-host up --file DIR"
@@ -41,21 +41,3 @@ def open_root(folder: str) -> int:
             f"{folder} cannot be served: {err.strerror}", "run this as root: sudo …"
         ) from err
     return mount
-
-
-def shut_in(mount: int, folder: str) -> None:
-    """Make the directory all that this process can see of any file system.
-
-    Descriptors that are open stay.  Nothing can be imported afterwards.
-    """
-    try:
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount("none", Path("/"), "", linux.MS_REC | linux.MS_PRIVATE)
-        calls.attach_mount(mount, os.fsencode(folder))
-        os.fchdir(mount)
-        # Where old and new root are the same directory, the old one ends up on top: pivot_root(2).
-        linux.pivot_root(".", ".")
-        linux.umount(Path("."), linux.MNT_DETACH)
-        os.chdir("/")
-    except OSError as err:
-        raise TransportError(f"filed cannot shut itself into {folder}: {err.strerror}") from err

@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="add a device model of QEMU, such as nvme:file=disk.img,serial=RB01; may be repeated; "
         "`all` for one of each that there is a daemon for",
     )
+    add(
+        "--file",
+        type=Path,
+        metavar="DIR",
+        help="serve this directory of the host as the scheme `file`, read-write",
+    )
     add("--mount", type=Path, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=Path, metavar="DIR", help="keep lock, state and logs in DIR")
     add("--plan", action="store_true", help="say what would be done, and do nothing")
@@ -81,14 +87,17 @@ def _config(args: argparse.Namespace) -> config.Config:
     base = config.Config()
     if args.config is not None:
         base = config.load(args.config, installed(), check_lab)
-    return config.merge(
+    wanted = config.merge(
         base,
         mount=args.mount,
         run_dir=args.run_dir,
         devices=[Bdf.parse(text) for text in args.devices],
         labs=[_lab(text) for text in args.labs],
+        daemons={"filed": {"root": str(args.file.absolute())}} if args.file is not None else {},
         confined=args.confined,
     )
+    wanted.check(installed())
+    return wanted
 
 
 def _lab(text: str) -> config.Lab:

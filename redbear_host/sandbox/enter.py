@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -27,8 +27,10 @@ _KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 _HINT: Final = "`redbear-host up --no-sandbox` starts without confinement, to find out more"
 
 
-def enter(policy: Policy) -> None:
+def enter(policy: Policy, readable: Sequence[int] = ()) -> None:
     """Give everything up but what is held and what `policy` allows; there is no way back.
+
+    Below the directories behind the descriptors `readable`, files can still be opened and read.
 
     `TransportError` names the step that failed: the process is half locked in then, and must end.
     """
@@ -42,7 +44,7 @@ def enter(policy: Policy) -> None:
         ("bounding set", partial(capabilities.empty_bounding_set, policy.keeps)),
         ("user and capabilities", partial(capabilities.become, policy.uid, policy.keeps)),
         ("dumpable", partial(linux.prctl, _PR_SET_DUMPABLE, 0)),
-        ("Landlock", partial(landlock.restrict, None if policy.root is None else "/")),
+        ("Landlock", partial(landlock.restrict, None if policy.root is None else "/", readable)),
         ("seccomp", partial(seccomp.install, policy.rules)),
     ]
     for name, step in steps:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from redbear_host import linux
@@ -31,6 +32,7 @@ _FILE_RIGHTS: Final = {
     5: 1 << 15,  # IOCTL_DEV
 }
 _EXECUTE: Final = 1 << 0
+_READ_FILE: Final = 1 << 2
 _IOCTL_DEV: Final = 1 << 15
 
 _BIND_AND_CONNECT_TCP: Final = 0b11
@@ -68,11 +70,12 @@ def handled(offered: int) -> tuple[int, int, int]:
     return files, network, scopes
 
 
-def restrict(beneath: str | None) -> None:
+def restrict(beneath: str | None, readable: Sequence[int] = ()) -> None:
     """Take away all rights Landlock knows, but those over files below `beneath`, if given.
 
-    Nothing there can be executed, nor a device file be sent an ioctl.  A kernel without Landlock,
-    or with an old one, is told of in the log: the other walls stand without it.
+    Nothing there can be executed, nor a device file be sent an ioctl.  Below the open directories
+    `readable`, files can be read.  A kernel without Landlock, or with an old one, is told of in the
+    log: the other walls stand without it.
     """
     offered = version()
     for what in missing(offered):
@@ -87,16 +90,18 @@ def restrict(beneath: str | None) -> None:
     rules = linux.syscall(_CREATE_RULESET, attributes, size, 0)
     try:
         if beneath is not None:
-            _allow(rules, beneath, files & ~(_EXECUTE | _IOCTL_DEV))
+            folder = os.open(beneath, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                _allow(rules, folder, files & ~(_EXECUTE | _IOCTL_DEV))
+            finally:
+                os.close(folder)
+        for folder in readable:
+            _allow(rules, folder, _READ_FILE)
         linux.syscall(_RESTRICT_SELF, rules, 0)
     finally:
         os.close(rules)
 
 
-def _allow(rules: int, beneath: str, rights: int) -> None:
-    folder = os.open(beneath, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        rule = struct.pack("=Qi", rights, folder)  # struct landlock_path_beneath_attr, packed
-        linux.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0)
-    finally:
-        os.close(folder)
+def _allow(rules: int, folder: int, rights: int) -> None:
+    rule = struct.pack("=Qi", rights, folder)  # struct landlock_path_beneath_attr, packed
+    linux.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0)
