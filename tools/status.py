@@ -78,8 +78,9 @@ def page(rows: list[dict[str, Any]], results: dict[str, str]) -> tuple[str, list
     head = [
         "# Status",
         "",
-        "What of Redox's kernel half and schemes there is, and which test says so. Made by `make status`",
-        f"from `docs/status.toml` and the last `make test`; do not edit. Of {len(rows)}: {total}.",
+        "What of Redox's kernel half and schemes there is, and which test says so. Made by",
+        "`make status` from `docs/status.toml` and the last `make test`; do not edit.",
+        f"Of {len(rows)}: {total}.",
         "",
         "| | what | standing | by |",
         "|---|---|---|---|",

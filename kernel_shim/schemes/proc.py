@@ -102,7 +102,7 @@ def process_node(pid: int, name: str, caller: Caller, run_dir: Path) -> Node:
         raise Refused(e.ENOENT)
     if caller.uid not in (_ROOT_UID, process.uids[0]) and caller.pid != pid:
         raise Refused(e.EACCES)
-    known = next((one for one in contexts(run_dir) if one.process.pid == pid), None)
+    known = next((one for one in contexts(run_dir) if one.process.pid == process.pid), None)
     return File(lambda _: make(_still(process), known), mode=0o400)
 
 

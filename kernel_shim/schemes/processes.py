@@ -19,7 +19,7 @@ _STATES: Final = {"R": "R", "S": "S", "D": "B", "T": "B", "t": "B", "Z": "Z", "X
 class Process:
     """One process as it was a moment ago."""
 
-    pid: int
+    pid: int  # of the process, also when a thread of it was asked for
     ppid: int
     pgid: int
     sid: int
@@ -37,8 +37,11 @@ class Process:
 
 
 def look(pid: int) -> Process | None:
-    """Read what there is to know of a process; None if it is not there."""
-    folder = _PROC / str(pid)
+    """Read what there is to know of a process; None if it is not there.
+
+    `pid` may be that of any thread, which is what FUSE tells of a caller.
+    """
+    folder = _PROC / str(leader(pid))
     try:
         stat = (folder / "stat").read_text(errors="replace")
         pages = (folder / "statm").read_text().split()
@@ -51,7 +54,7 @@ def look(pid: int) -> Process | None:
     uids, gids = status["Uid"].split(), status["Gid"].split()
     shared = int(pages[2]) * _PAGE
     return Process(
-        pid=pid,
+        pid=int(status["Tgid"]),
         ppid=int(fields[1]),
         pgid=int(fields[2]),
         sid=int(fields[3]),
@@ -67,6 +70,14 @@ def look(pid: int) -> Process | None:
         uids=(int(uids[0]), int(uids[1]), int(uids[2])),
         gids=(int(gids[0]), int(gids[1]), int(gids[2])),
     )
+
+
+def leader(pid: int) -> int:
+    """Return the process a thread belongs to; the number itself if there is no such thread."""
+    for line in text(pid, "status").splitlines():
+        if line.startswith("Tgid:"):
+            return int(line.split()[1])
+    return pid
 
 
 def link(pid: int, name: str) -> str:

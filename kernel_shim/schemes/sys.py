@@ -227,7 +227,7 @@ def _in_syscall(pid: int) -> str:
 
 
 def _exe(caller: Caller) -> bytes:
-    return f"{processes.link(caller.pid, 'exe')}\n".encode()
+    return f"{processes.link(processes.leader(caller.pid), 'exe')}\n".encode()
 
 
 def _uname() -> bytes:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from kernel_shim.schemes.contexts import contexts
 from kernel_shim.schemes.kernel import Kernel, SchemeNote
+from kernel_shim.schemes.processes import leader
 from kernel_shim.schemes.traffic import operation
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -105,7 +106,7 @@ class Calls:
             result = errno.errorcode.get(-record.result, result)
         return (
             f"{record.when / 1e9:.6f} {operation(record.opcode, record.door)} {where}{span} "
-            f"pid {record.pid} = {result} ({record.latency / 1000:.1f} us)\n"
+            f"pid {leader(record.pid)} = {result} ({record.latency / 1000:.1f} us)\n"
         )
 
 

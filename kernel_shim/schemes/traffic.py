@@ -98,7 +98,8 @@ class Traffic:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel: Final = kernel
         self._seen: Final[dict[str, int]] = {}  # records looked at, by scheme
-        self._clients: Final[dict[tuple[str, int], Client]] = {}
+        self._clients: Final[dict[tuple[str, int], Client]] = {}  # by scheme and process
+        self._leaders: Final[dict[int, int]] = {}  # the processes of threads that called
 
     def schemes(self, caller: Caller) -> bytes:
         """Return a line for each scheme."""
@@ -122,8 +123,8 @@ class Traffic:
         self._learn()
         lines = ["SCHEME PID UID NAME HANDLES PENDING RECORDED LATENCY_NS"]
         for note in self._notes():
-            opened = Counter(one.pid for one in view.opened(note.journal))
-            waiting = Counter(one.pid for one in view.pending(note.journal))
+            opened = Counter(self._leader(one.pid) for one in view.opened(note.journal))
+            waiting = Counter(self._leader(one.pid) for one in view.pending(note.journal))
             known = {pid for name, pid in self._clients if name == note.name}
             for pid in sorted(known | set(opened) | set(waiting)):
                 process = processes.look(pid)
@@ -142,7 +143,8 @@ class Traffic:
         lines = ["SCHEME UNIQUE PID UID OPERATION PATH"]
         for note in self._notes():
             lines += [
-                f"{note.name} {one.unique} {one.pid} {one.uid} {operation(one.opcode)} "
+                f"{note.name} {one.unique} {self._leader(one.pid)} {one.uid} "
+                f"{operation(one.opcode)} "
                 f"/{view.path(note.journal, one.node)}"
                 for one in view.pending(note.journal)
             ]
@@ -154,7 +156,7 @@ class Traffic:
         for number, note in enumerate(self._notes(), 1):
             for one in view.opened(note.journal):
                 where = f"/scheme/{note.name}/{view.path(note.journal, one.node)}".rstrip("/")
-                by_pid.setdefault(one.pid, []).append(
+                by_pid.setdefault(self._leader(one.pid), []).append(
                     f"[ U] {one.fh:>4}: {number:>8} {one.fh:>8} {one.flags:08X}: {where}"
                 )
         lines = []
@@ -167,13 +169,22 @@ class Traffic:
     def _notes(self) -> Iterator[SchemeNote]:
         yield from self._kernel.schemes.values()
 
+    def _leader(self, pid: int) -> int:
+        """Return the process of a thread that called; remembered, since threads end soon."""
+        found = self._leaders.get(pid)
+        if found is None:
+            if len(self._leaders) >= _REMEMBERED:
+                del self._leaders[next(iter(self._leaders))]
+            found = self._leaders[pid] = processes.leader(pid)
+        return found
+
     def _learn(self) -> None:
         """Add up what was recorded since the last look."""
         for note in self._notes():
             records, _ = note.meter.since(self._seen.get(note.name, 0))
             self._seen[note.name] = note.meter.recorded
             for record in records:
-                key = (note.name, record.pid)
+                key = (note.name, self._leader(record.pid))
                 client = self._clients.get(key)
                 if client is None:
                     client = self._clients[key] = Client()
