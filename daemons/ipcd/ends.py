@@ -79,11 +79,3 @@ class Socket:
         self.outgoing: list[int] = []  # descriptors that came by sendfd, for the next message
         self.fetched: list[int] = []  # descriptors that a message brought, for recvfd
         self.token = b""
-
-    def ready(self) -> int:
-        """Return which events are true now."""
-        if self.end is not None:
-            return self.end.ready()
-        if self.listener is not None and self.listener.waiting:
-            return f.EVENT_READ | f.EVENT_WRITE
-        return 0

@@ -222,10 +222,22 @@ class StreamScheme(NamedScheme[Socket]):
     # -- facts -------------------------------------------------------------------------------------
 
     def fevent(self, handle: int, mask: int) -> int:
-        """Tell what would not wait; a listener is ready when a connection has come."""
+        """Tell what would not wait; a listener can be read when a connection has come.
+
+        Nobody writes to a listener: who asks whether it can be written wants it to be the
+        connection, as poll(2) does for programs that only know files.
+        """
         if handle in self._looks:
             return mask
-        return self._socket(handle).ready() & mask
+        socket = self._socket(handle)
+        listener = socket.listener
+        if socket.end is None and listener is not None:
+            if not listener.waiting:
+                return 0
+            if not mask & f.EVENT_WRITE:
+                return mask & f.EVENT_READ
+            return self._end(handle, socket).ready() & mask
+        return socket.end.ready() & mask if socket.end is not None else 0
 
     def fcntl(self, handle: int, command: int, argument: int, request: Request) -> int:
         """Keep the flags of a handle: O_NONBLOCK decides whether accepting waits."""
