@@ -76,9 +76,10 @@ class Connection:
         self._crashed: Final = crashed
         self._words: Final = journal.words
         self._requests: Final[dict[int, FuseRequest]] = {}
-        self._free: Final = list(reversed(range(journal.geometry.requests)))
+        self._free: Final[list[int]] = []  # empty only when all slots are taken
         self._medium: Final[list[int]] = []
         self._big: Final[list[int]] = []
+        self._touched: Final[set[int]] = set()  # big areas whose memory is mapped
         self._staging = -1  # -1: all big areas are in use, nothing can be read
         self._staging_view: memoryview = EMPTY
         self._armed: FuseRequest | None = None
@@ -110,9 +111,10 @@ class Connection:
         shape, words = self.journal.geometry, self._words
         found: list[FuseRequest] = []
         areas = set(range(shape.big + shape.medium))
-        for slot in range(shape.requests):
+        for slot in range(self.journal.slots_used):
             word = self.journal.geometry.requests_at // 4 + slot * 32
             if words[word + LENGTH] == 0:
+                words[word + LENGTH] = 0  # for the page to be mapped, see `Journal.more_slots`
                 if words[word + DATA]:
                     words[word + DATA] = 0
                 if words[word + TRIES]:
@@ -129,7 +131,10 @@ class Connection:
                 request.payload = self.journal.area(area)
             found.append(request)
         used = {request.slot for request in found}
-        self._free[:] = [slot for slot in reversed(range(shape.requests)) if slot not in used]
+        slots = reversed(range(self.journal.slots_used))
+        self._free[:] = [slot for slot in slots if slot not in used]
+        if not self._free:
+            self._free.extend(reversed(self.journal.more_slots()))
         for request in found:
             self._read_head(request)
             request.payload = request.payload[: max(0, request.length - p.HEAD_BYTES)]
@@ -202,6 +207,9 @@ class Connection:
         if self._big:
             self._staging = self.journal.staging = self._big.pop()
             self._staging_view = self.journal.area(self._staging)
+            if self._staging not in self._touched:
+                self._touched.add(self._staging)
+                self.journal.touch(self._staging)
         else:
             self._staging = -1
 
@@ -214,6 +222,8 @@ class Connection:
             self._loop.unwatch(self.fd)
             return
         request = self._request(self._free.pop())
+        if not self._free:
+            self._free.extend(reversed(self.journal.more_slots()))
         request.iov[1] = self._staging_view
         self._armed = request
 

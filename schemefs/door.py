@@ -21,6 +21,7 @@ from redbear_host.scheme.request import LATER
 from redbear_host.scheme.scheme import Foreign, Opened, Scheme
 from schemefs import protocol as p
 from schemefs.connection import Connection
+from schemefs.forgetting import Forgetting
 from schemefs.handles import Handle, Handles
 from schemefs.making import Making
 from schemefs.names import Names, OpensLater
@@ -65,6 +66,8 @@ class Door:
         self._handles: Final = Handles(connection.journal)
         self._names: Final = Names(connection, scheme, self._nodes, self._handles)
         self._opening: Final = Opening(connection, scheme, self._nodes, self._handles, self._names)
+        forgetting: Final = Forgetting(connection.fd, self._nodes, self._handles, loop)
+        self._nodes.on_crowded = forgetting.begin
         making: Final = Making(connection, scheme, self._nodes, self._names)
         self._open: Final = self._handles.open
         self._table: Final[dict[int, tuple[Handler, Finisher]]] = {

@@ -13,7 +13,7 @@ from typing import Final
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Caller
-from schemefs.journal import HANDLE_BYTES, Journal
+from schemefs.journal import HANDLE_BYTES, HANDLES_USED, Journal
 
 RECORD: Final = Struct("=QQIIIII")  # the opening request's unique, node, flags, pid, uid, gid, kind
 _DIRECTORY, _CACHED = 1, 2  # bits of kind
@@ -68,10 +68,12 @@ class Handles:
         end = shape.handles_at + shape.handles * HANDLE_BYTES
         self._table: Final = journal.bytes[shape.handles_at : end]
         self._quads: Final = self._table.cast("Q")
+        self._words: Final = journal.words
+        self._most: Final = shape.handles
         self._free: Final[list[int]] = []
         self.open: Final[dict[int, Handle]] = {}  # by file handle
         self.by_number: Final[dict[int, Handle]] = {}
-        for row in reversed(range(shape.handles)):
+        for row in reversed(range(journal.words[HANDLES_USED])):
             unique, node, flags, pid, uid, gid, kind = RECORD.unpack_from(
                 self._table, row * HANDLE_BYTES
             )
@@ -104,9 +106,7 @@ class Handles:
         inode: int = 0,
     ) -> Handle:
         """Write a new handle down; `bind` gives it the scheme's number."""
-        if not self._free:
-            raise Refused(e.ENFILE)
-        row = self._free.pop()
+        row = self._free.pop() if self._free else self._new_row()
         at = row * _STEP
         self._quads[at + _POLL] = 0
         self._quads[at + _INODE] = inode
@@ -118,6 +118,13 @@ class Handles:
         handle = self.open[row] = Handle(row, node, flags, caller, directory, unique)
         handle.cached, handle.backing, handle.inode = cached, backing, inode
         return handle
+
+    def _new_row(self) -> int:
+        used = self._words[HANDLES_USED]
+        if used == self._most:
+            raise Refused(e.ENFILE)
+        self._words[HANDLES_USED] = used + 1
+        return used
 
     def bind(self, handle: Handle, number: int) -> None:
         """Say which number the scheme gave the handle."""

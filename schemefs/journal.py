@@ -41,6 +41,11 @@ _MAGIC, _VERSION, _REQUESTS, _MEDIUM, _BIG, _NODES, _HANDLES, _MINOR = range(8)
 _STAGING = 2 * 8  # 32-bit words from here on: the big area that readv fills
 _LIVES = 2 * 8 + 1  # how many daemons have served from this journal
 
+# How many rows of a table have ever been used, from the first on; those behind take no memory.
+SLOTS_USED: Final = 2 * 8 + 2
+NODES_USED: Final = 2 * 8 + 3
+HANDLES_USED: Final = 2 * 8 + 4
+
 MOVE_AT: Final = 2048  # in the header page: a rename in progress (`schemefs.nodes`)
 
 # 32-bit words of a request slot, after the bytes the kernel wrote
@@ -53,13 +58,13 @@ LOST: Final = 0xFFFF_FFFF  # in DATA: the payload lived in the dead daemon's own
 
 @dataclass(frozen=True)
 class Geometry:
-    """How many of each thing a journal holds; about 12 MiB as it stands."""
+    """How many of each thing a journal holds at most; what was never used takes no memory."""
 
-    requests: int = 4096
+    requests: int = 12_544  # ten thousand may wait, and as many as ever there were go on beside
     medium: int = 64
     big: int = 8
-    nodes: int = 4096  # a kernel with memory to spare forgets no name: all that were looked at
-    handles: int = 4096
+    nodes: int = 1 << 18  # a kernel with memory to spare forgets no name: all that were looked at
+    handles: int = 1 << 14
 
     @property
     def requests_at(self) -> int:
@@ -98,9 +103,7 @@ class Journal:
     def __init__(self, fd: int, geometry: Geometry) -> None:
         self.fd: Final = fd
         self.geometry: Final = geometry
-        # Populated, since a page fault under readv in a dying process would lose the request.
-        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
-        self.bytes: Final = memoryview(mmap.mmap(fd, geometry.size, flags))
+        self.bytes: Final = memoryview(mmap.mmap(fd, geometry.size, mmap.MAP_SHARED))
         self.words: Final = self.bytes.cast("I")
         self.quads: Final = self.bytes.cast("Q")
 
@@ -160,6 +163,29 @@ class Journal:
             return self.bytes[at : at + BIG_BYTES]
         at = shape.medium_at + (index - shape.big) * MEDIUM_BYTES
         return self.bytes[at : at + MEDIUM_BYTES]
+
+    @property
+    def slots_used(self) -> int:
+        """How many request slots have ever been used."""
+        return self.words[SLOTS_USED]
+
+    def more_slots(self) -> range:
+        """Put a page of slots to use that were not before; empty when there are no more.
+
+        The page is touched now: a page fault under readv in a dying process would make the kernel
+        answer the client EIO by itself, and the request would be lost.
+        """
+        first = self.words[SLOTS_USED]
+        end = min(first + PAGE // REQUEST_BYTES, self.geometry.requests)
+        if first < end:
+            self.words[(self.geometry.requests_at + first * REQUEST_BYTES) // 4] = 0
+            self.words[SLOTS_USED] = end
+        return range(first, end)
+
+    def touch(self, area: int) -> None:
+        """Make the memory of a big area that nobody owns be there, for the same reason."""
+        view = self.area(area)
+        view[::PAGE] = bytes(len(view) // PAGE)
 
     def close(self) -> None:
         """Close the descriptor; the mapping goes with the last view of it."""

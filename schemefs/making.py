@@ -100,7 +100,8 @@ class Making:
                 target = memoryview(_names_in(request, 0, 2)[1])
                 scheme.write(opened.handle, target, 0, 0, Unheard(request.caller))
             found = scheme.fstat(opened.handle)
-            node = self._nodes.remember(request.node, self._new_name(request))
+            plain = request.opcode != p.MKDIR
+            node = self._nodes.remember(request.node, self._new_name(request), plain)
         except Refused as refusal:
             self._connection.refuse(request, refusal.errno)
             return

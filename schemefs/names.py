@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
-from redbear_host.abi.stat import Stat, TimeSpec
+from redbear_host.abi.stat import MODE_DIR, MODE_TYPE, Stat, TimeSpec
 from redbear_host.errors import Refused
 from redbear_host.scheme.scheme import ROOT, Foreign, Opened, Scheme
 from schemefs import protocol as p
@@ -82,7 +82,7 @@ class Names:
     def entry(self, parent: int, name: bytes, request: FuseRequest) -> bytes:
         """Describe a name below a node, and count that the kernel was told of it."""
         stat = self.look(self.below(parent, name), request)
-        node = self._nodes.remember(parent, name)
+        node = self._nodes.remember(parent, name, stat.st_mode & MODE_TYPE != MODE_DIR)
         return self.entry_out(node, stat)
 
     def entry_out(self, node: int, stat: Stat) -> bytes:

@@ -7,12 +7,13 @@ still knows it (an open file) is nameless: its parent is 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from struct import Struct
 from typing import Final
 
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
-from schemefs.journal import MOVE_AT, NAME_MAX, NODE_BYTES, Journal
+from schemefs.journal import MOVE_AT, NAME_MAX, NODE_BYTES, NODES_USED, Journal
 from schemefs.protocol import ROOT_ID
 
 RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at NAME_AT
@@ -41,7 +42,11 @@ class Nodes:
         self._below: Final[dict[int, int]] = {}  # how many names each node has below it
         self._free: Final[list[int]] = []
         self._finish_move()
-        for slot in reversed(range(shape.nodes)):
+        self._most: Final = shape.nodes
+        self._crowd: Final = shape.nodes - shape.nodes // 4
+        self._plain: Final[dict[int, None]] = {}  # nodes known to be no directories, oldest first
+        self.on_crowded: Callable[[], object] | None = None  # three quarters are taken
+        for slot in reversed(range(journal.words[NODES_USED])):
             lookups, parent, length = RECORD.unpack_from(table, slot * NODE_BYTES)
             if lookups == 0:
                 self._free.append(slot)
@@ -58,6 +63,7 @@ class Nodes:
     def _unbind(self, node: int) -> None:
         key = self._names.pop(node)
         self._paths.pop(node, None)
+        self._plain.pop(node, None)
         if key[0]:
             del self._by_name[key]
             left = self._below[key[0]] - 1
@@ -86,15 +92,16 @@ class Nodes:
         known = self._names.get(node)
         return known is not None and not known[0]
 
-    def remember(self, parent: int, name: bytes) -> int:
-        """Count one more mention of `name` below `parent`; return its node id."""
+    def remember(self, parent: int, name: bytes, plain: bool = False) -> int:
+        """Count one more mention of `name` below `parent`; return its node id.
+
+        A `plain` node is no directory, so nothing but its own handles depends on it.
+        """
         node = self._by_name.get((parent, name))
         if node is None:
             if len(name) > NAME_MAX:
                 raise Refused(e.ENAMETOOLONG)
-            if not self._free:
-                raise Refused(e.ENOMEM)
-            slot = self._free.pop()
+            slot = self._take_slot()
             start = slot * NODE_BYTES
             self._table[start + NAME_AT : start + NAME_AT + len(name)] = name
             # The count decides whether the row is in use: it goes in last.
@@ -102,9 +109,35 @@ class Nodes:
             self._lookups[slot * self._step] = 1
             node = slot + 2
             self._bind(node, parent, name)
+            if plain:
+                self._plain[node] = None
         else:
             self._lookups[(node - 2) * self._step] += 1
         return node
+
+    def dispensable(self, used: Container[int]) -> list[tuple[int, bytes]]:
+        """Name a quarter of the table, as parent and name: plain nodes not in `used`, oldest first.
+
+        The kernel may forget them and ask again, without anybody noticing.
+        """
+        found: list[tuple[int, bytes]] = []
+        for node in self._plain:
+            if node not in used:
+                found.append(self._names[node])
+                if len(found) >= self._most // 4:
+                    break
+        return found
+
+    def _take_slot(self) -> int:
+        if len(self._names) >= self._crowd and self.on_crowded is not None:
+            self.on_crowded()
+        if self._free:
+            return self._free.pop()
+        used = self._journal.words[NODES_USED]
+        if used == self._most:
+            raise Refused(e.ENOMEM)
+        self._journal.words[NODES_USED] = used + 1
+        return used
 
     def forget(self, node: int, times: int) -> None:
         """Take back `times` mentions."""
@@ -137,13 +170,14 @@ class Nodes:
         self._paths[ROOT_ID] = ""
 
     def rename(self, parent: int, name: bytes, new_parent: int, new_name: bytes) -> None:
-        """Give the node at one name another name, whose node becomes nameless."""
-        if (parent, name) == (new_parent, new_name):
-            return
+        """Give the node at one name another name, whose node becomes nameless.
+
+        Nothing is left to do if there is no node at the first name: the kernel knows what it
+        renames, so a predecessor has done it.
+        """
         node = self._by_name.get((parent, name))
         victim = self._by_name.get((new_parent, new_name))
-        if node is None:
-            self.remove(new_parent, new_name)
+        if node is None or node == victim:
             return
         journal = self._journal
         journal.bytes[_MOVE_NAME : _MOVE_NAME + len(new_name)] = new_name

@@ -135,7 +135,7 @@ class Opening:
 
     def _remember(self, request: FuseRequest, name: bytes, opened: Opened) -> int:
         try:
-            return self._nodes.remember(request.node, name)
+            return self._nodes.remember(request.node, name, plain=True)
         except Refused:
             self._scheme.on_close(opened.handle)
             raise

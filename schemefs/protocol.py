@@ -55,6 +55,7 @@ STATX: Final = 52
 RENAME_NOREPLACE: Final = 1  # linux/fs.h, not a flag of FUSE
 
 NOTIFY_POLL: Final = 1
+NOTIFY_INVAL_ENTRY: Final = 3
 
 # INIT flags (flags, and from bit 32 on flags2)
 ASYNC_READ: Final = 1 << 0
@@ -145,6 +146,7 @@ FORGET_IN: Final = Struct("=Q")  # nlookup
 BATCH_FORGET_IN: Final = Struct("=II")  # count dummy
 FORGET_ONE: Final = Struct("=QQ")  # nodeid nlookup
 DIRENT: Final = Struct("=QQII")  # ino off namelen type; then the name, padded to 8 bytes
+INVAL_ENTRY: Final = Struct("=IiQQII")  # OUT_HEADER as above, then parent namelen flags; the name
 STATX_IN: Final = Struct("=IIQII")  # getattr_flags reserved fh sx_flags sx_mask
 STATX_OUT: Final = Struct("=QIIQQ")  # attr_valid attr_valid_nsec flags spare[2]; then STATX_ATTR
 STATX_ATTR: Final = Struct("=IIQIIIHHQQQQqIiqIiqIiqIiIIII112x")

@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 
 from schemefs import protocol as p
 from schemefs.handles import RECORD as HANDLE
-from schemefs.journal import HANDLE_BYTES, NAME_MAX, NODE_BYTES, REQUEST_BYTES, Journal
+from schemefs.journal import (
+    HANDLE_BYTES,
+    HANDLES_USED,
+    NAME_MAX,
+    NODE_BYTES,
+    REQUEST_BYTES,
+    Journal,
+)
 from schemefs.nodes import NAME_AT
 from schemefs.nodes import RECORD as NODE
 
@@ -45,7 +52,7 @@ class Open(NamedTuple):
 def pending(journal: Journal) -> list[Pending]:
     """List the requests in hand, longest first taken."""
     shape = journal.geometry
-    area = journal.bytes[shape.requests_at : shape.requests_at + shape.requests * REQUEST_BYTES]
+    area = journal.bytes[shape.requests_at : shape.requests_at + journal.slots_used * REQUEST_BYTES]
     found = []
     for slot, (length,) in enumerate(_LENGTHS.iter_unpack(area)):
         if length:
@@ -59,7 +66,8 @@ def pending(journal: Journal) -> list[Pending]:
 def opened(journal: Journal) -> list[Open]:
     """List the open handles."""
     shape = journal.geometry
-    area = journal.bytes[shape.handles_at : shape.handles_at + shape.handles * HANDLE_BYTES]
+    rows = journal.words[HANDLES_USED]
+    area = journal.bytes[shape.handles_at : shape.handles_at + rows * HANDLE_BYTES]
     found = []
     for fh, (unique,) in enumerate(_UNIQUES.iter_unpack(area)):
         if unique:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from schemefs_rig import Rig
 
+from schemefs.journal import Geometry
+
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -93,3 +95,21 @@ def test_a_backed_file_is_read_and_written_with_or_without_the_scheme(rig):
     for _ in range(100):
         assert (rig.point / "backed").stat().st_size == 300_000
         assert (rig.point / "backed").read_bytes()[100:103] == b"new"
+
+
+def test_more_names_than_the_table_holds_can_be_looked_at_and_all_are_forgotten(tmp_path):
+    folder, point = tmp_path / "back", tmp_path / "mnt"
+    folder.mkdir()
+    point.mkdir()
+    for number in range(5000):
+        (folder / f"file {number}").touch()
+    rig = Rig(point, "folder", str(folder), geometry=Geometry(nodes=1024))
+    try:
+        rig.start()
+        with open(point / "file 0", "rb") as kept:
+            for number in range(5000):
+                os.stat(point / f"file {number}")
+            assert os.fstat(kept.fileno()).st_size == 0
+            assert len(os.listdir(point)) == 5000
+    finally:
+        rig.close()

@@ -52,6 +52,9 @@ SUMS = {
     "sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_poll_wakeup_out)": (
         p.POLL_WAKEUP.size
     ),
+    "sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_entry_out)": (
+        p.INVAL_ENTRY.size
+    ),
     "offsetof(struct fuse_dirent, name)": p.DIRENT.size,
     "offsetof(struct fuse_init_in, flags)": 12,
     "offsetof(struct fuse_setattr_in, size)": 16,
@@ -118,6 +121,7 @@ FLAGS = {
     "FATTR_MTIME": p.FATTR_MTIME,
     "FATTR_FH": p.FATTR_FH,
     "FUSE_NOTIFY_POLL": p.NOTIFY_POLL,
+    "FUSE_NOTIFY_INVAL_ENTRY": p.NOTIFY_INVAL_ENTRY,
 }
 
 
