@@ -15,7 +15,9 @@ class KernelScheme(NamedTuple):
 
 TABLE: Final[tuple[KernelScheme, ...]] = (
     KernelScheme("debug", "kernel_shim.schemes.debug", True),
+    KernelScheme("event", "kernel_shim.schemes.event", False),
     KernelScheme("itimer", "kernel_shim.schemes.itimer", False),
+    KernelScheme("memory", "kernel_shim.schemes.memory", False),
     KernelScheme("pipe", "kernel_shim.schemes.pipe", False),
     KernelScheme("proc", "kernel_shim.schemes.proc", False),
     KernelScheme("sys", "kernel_shim.schemes.sys", False),

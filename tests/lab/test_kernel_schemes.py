@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture
 def rig(tmp_path):
-    with KernelRig(tmp_path, "debug", "itimer", "pipe", "time") as rig:
+    with KernelRig(tmp_path, "debug", "itimer", "memory", "pipe", "time") as rig:
         yield rig
 
 
@@ -151,3 +151,17 @@ def test_the_console_shows_what_is_written_and_gives_what_is_typed(tmp_path):
 def test_a_user_may_use_what_is_everyones(rig):
     done = as_user("od -An -td8 -N16 time/1/gettime && echo x > pipe/u", cwd=rig.mount)
     assert done.returncode == 0, done.stderr
+
+
+def test_df_tells_of_the_machines_memory(rig):
+    shown = rig.shell("df --output=size -B1024 memory | tail -1; grep MemTotal /proc/meminfo")
+    size, _, total, _ = shown.split()
+    assert size == total
+
+
+def test_memory_is_not_for_everyone(rig):
+    assert rig.shell("ls memory") == b"physical\ntranslation\nzeroed\n"
+    assert "Permission denied" in as_user("head -c1 memory/physical", cwd=rig.mount).stderr
+    done = subprocess.run(["head", "-c1", "memory/physical"], cwd=rig.mount, capture_output=True)
+    if done.returncode:
+        assert "physical memory" in rig.log.read_text(), done.stderr
