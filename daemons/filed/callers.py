@@ -112,10 +112,10 @@ class Callers:
 
 
 def _parse(fd: int) -> tuple[int, ...]:
-    status = os.pread(fd, _PART, 0)
+    status = calls.read_at(fd, _PART, 0)
     start = status.index(_LINE) + len(_LINE)
     end = status.find(b"\n", start)
     if end < 0:
-        status = os.pread(fd, _STATUS_MAX, 0)
+        status = calls.read_at(fd, _STATUS_MAX, 0)
         end = status.index(b"\n", start)
     return tuple(map(int, status[start:end].split()))

@@ -90,3 +90,9 @@ def set_times(fd: int, accessed: tuple[int, int], modified: tuple[int, int]) -> 
 def allocate(fd: int, mode: int, offset: int, length: int) -> None:
     """Allocate, zero or punch a range: fallocate(2)."""
     _check(_libc.fallocate(fd, mode, ctypes.c_int64(offset), ctypes.c_int64(length)))
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """Read with the one call for it that filed is allowed, preadv2(2)."""
+    buffer = bytearray(size)
+    return bytes(memoryview(buffer)[: os.preadv(fd, (buffer,), offset)])

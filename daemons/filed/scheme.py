@@ -190,7 +190,7 @@ class FileScheme(Scheme):
         size = os.fstat(one.fd).st_size
         if size == offset:
             return False
-        if one.may_read and os.pread(one.fd, len(data), offset) == bytes(data):
+        if one.may_read and calls.read_at(one.fd, len(data), offset) == bytes(data):
             return True
         raise Refused(e.EIO)
 
