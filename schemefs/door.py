@@ -168,7 +168,7 @@ class Door:
         if (fcntl_flags(request.flags) if brought else handle.flags) & f.O_NONBLOCK:
             return False
         request.parked = True
-        handle.parked.append(request)
+        handle.parked[request] = None
         return True
 
     def _post_fevent(self, number: int, flags: int) -> None:
@@ -182,7 +182,7 @@ class Door:
             self._wake(handle)
 
     def _unpark(self, handle: Handle) -> None:
-        waiting, handle.parked = handle.parked, []
+        waiting, handle.parked = handle.parked, {}
         for request in waiting:
             if isinstance(request, FuseRequest) and request.parked:
                 request.parked = False
@@ -206,7 +206,7 @@ class Door:
             target.parked = False
             handle = self._open.get(target.fh)
             if handle is not None:
-                handle.parked.remove(target)
+                handle.parked.pop(target, None)
             self._connection.refuse(target, e.ECANCELED)
         elif target.on_cancel is not None:
             target.on_cancel(target)

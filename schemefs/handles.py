@@ -57,7 +57,7 @@ class Handle:
         self.number = -1  # the scheme's; -1: its daemon died, and it cannot be opened again
         self.stream = False  # no offset: the scheme did not say POSITIONED
         self.entries: list[tuple[bytes, int, int]] | None = None  # a listing in progress
-        self.parked: list[object] = []  # requests waiting for an event
+        self.parked: dict[object, None] = {}  # requests waiting for an event, in their order
 
 
 class Handles:

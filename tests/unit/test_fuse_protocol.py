@@ -158,7 +158,7 @@ def test_opcodes_and_flags_are_the_kernels(header, tmp_path):
 
 
 def test_newer_records_have_their_documented_sizes():
-    """STATX (7.39), passthrough (7.40) and the last INIT flags are younger than Debian 12's header."""
+    """STATX (7.39) and passthrough (7.40) are younger than Debian 12's header."""
     assert p.STATX_IN.size == 24
     assert p.STATX_OUT.size + p.STATX_ATTR.size == 288
     assert p.STATX == 52
