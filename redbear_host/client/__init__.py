@@ -1,3 +1,107 @@
-"""libredox for Python: open, dup, call, fmap and the rest, by Redox's names, over the ring door."""
+"""libredox for Python: open, dup, call, fmap and the rest, by Redox's names, over the ring door.
+
+`docs/libredox.md` shows how to use it; `redbear_host.client.aio` has the same for asyncio.
+"""
 
 from __future__ import annotations
+
+from redbear_host.client.batch import Batch
+from redbear_host.client.connection import forget
+from redbear_host.client.deadline import deadline
+from redbear_host.client.events import Event, EventQueue
+from redbear_host.client.fd import (
+    AnyFd,
+    Fd,
+    call_ro,
+    call_rw,
+    call_wo,
+    close,
+    dup,
+    dup2,
+    fchmod,
+    fchown,
+    fcntl,
+    fdatasync,
+    flink,
+    fpath,
+    frename,
+    fstat,
+    fstatvfs,
+    fsync,
+    ftruncate,
+    futimens,
+    getdents,
+    lseek,
+    open,
+    openat,
+    read,
+    recvfd,
+    sendfd,
+    unlinkat,
+    write,
+)
+from redbear_host.client.mapping import Mapping, fmap, funmap
+from redbear_host.client.process import (
+    CLOCK_MONOTONIC,
+    CLOCK_REALTIME,
+    clock_gettime,
+    getegid,
+    geteuid,
+    getpid,
+    getrgid,
+    getruid,
+    kill,
+    strerror,
+    waitpid,
+)
+
+__all__ = [
+    "CLOCK_MONOTONIC",
+    "CLOCK_REALTIME",
+    "AnyFd",
+    "Batch",
+    "Event",
+    "EventQueue",
+    "Fd",
+    "Mapping",
+    "call_ro",
+    "call_rw",
+    "call_wo",
+    "clock_gettime",
+    "close",
+    "deadline",
+    "dup",
+    "dup2",
+    "fchmod",
+    "fchown",
+    "fcntl",
+    "fdatasync",
+    "flink",
+    "fmap",
+    "forget",
+    "fpath",
+    "frename",
+    "fstat",
+    "fstatvfs",
+    "fsync",
+    "ftruncate",
+    "funmap",
+    "futimens",
+    "getdents",
+    "getegid",
+    "geteuid",
+    "getpid",
+    "getrgid",
+    "getruid",
+    "kill",
+    "lseek",
+    "open",
+    "openat",
+    "read",
+    "recvfd",
+    "sendfd",
+    "strerror",
+    "unlinkat",
+    "waitpid",
+    "write",
+]
