@@ -32,6 +32,10 @@ class Backing:
             if handle.cached or handle.backing:
                 self._nodes.setdefault(handle.node, _Node(handle.backing)).handles += 1
 
+    def holds(self, node: int) -> bool:
+        """Tell whether a node is open through the page cache or by a backing file."""
+        return node in self._nodes
+
     def choose(self, node: int, fd: int) -> int:
         """Return the number of the backing file a node is opened with, if its scheme offers `fd`.
 

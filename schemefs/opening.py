@@ -144,7 +144,9 @@ class Opening:
         self, request: FuseRequest, node: int, flags: int, opened: Opened, directory: bool
     ) -> Handle:
         """Write the handle down; if there is no room for it, it is closed again."""
-        kept = bool(opened.flags & CACHED) and not directory
+        # One that came while the scheme thought otherwise (it has got a second name) must agree.
+        cached = bool(opened.flags & CACHED) or self._backing.holds(node)
+        kept = cached and not directory
         backing = self._backing.choose(node, opened.backing) if kept else 0
         try:
             handle = self._handles.add(
