@@ -24,6 +24,8 @@ from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.ports import InterruptKind, PciFunction
+from redbear_host.ring.door import RingDoor
+from redbear_host.sandbox import imports
 from redbear_host.sandbox.enter import enter
 from redbear_host.sandbox.policy import Policy
 from redbear_host.scheme.loop import Loop
@@ -82,6 +84,7 @@ class Daemon(ExitStack):
         self._setup: Final = setup
         self._fds: Final = fds
         self._control: Final = control
+        self.callback(control.close)
         self._served = 0  # schemes whose mount is there
         self.readable: Final[list[int]] = []  # open directories it may read files of, locked in
         self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
@@ -101,6 +104,7 @@ class Daemon(ExitStack):
             os.set_inheritable(fd, False)
         setup = json.loads(message)
         log.setup(setup["name"])
+        imports.prepare()
         return cls(control, setup, fds)
 
     @property
@@ -215,23 +219,30 @@ class Daemon(ExitStack):
             self.loop.run_round()
 
     def serve(self, name: str, scheme: Scheme) -> None:
-        """Serve `scheme` under `name`: first what a predecessor left, then new requests."""
+        """Serve `scheme` under `name`: first what a predecessor left, then new requests.
+
+        At both doors: to Linux programs through FUSE, to libredox programs by rings.
+        """
         entry = next(s for s in self._setup["schemes"] if s["name"] == name)
         scheme.name = name
         journal = Journal.open(self._fds[entry["journal_fd"]])
         journal.begin_life()
+        meter = Meter(self._fds[entry["meter_fd"]])
         connection = Connection(
             self._fds[entry["connection_fd"]],
             journal,
             self.loop,
             scheme.replays,
             self._setup["crashed"],
-            Meter(self._fds[entry["meter_fd"]]),
+            meter,
         )
         connection.on_end = self._on_end
         self._served += 1
         self.callback(connection.close)
         Door(connection, scheme, self.loop).start()
+        ring = RingDoor(self._fds[entry["listener_fd"]], scheme, self.loop, meter)
+        self.callback(ring.close)
+        ring.start()
 
     def run(self) -> None:
         """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""
@@ -264,7 +275,7 @@ class Daemon(ExitStack):
     def say(self, message: Mapping[str, Any]) -> None:
         """Tell the shim something; one that is gone needs to know no more."""
         with suppress(OSError):
-            self._control.send(json.dumps(message).encode())
+            self._control.sendmsg([json.dumps(message).encode()])
 
     def _on_control(self) -> None:
         """Stop if the shim says so, or is gone."""
