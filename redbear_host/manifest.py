@@ -139,7 +139,7 @@ class Manifest:
 
     def policy(self, options: Mapping[str, Any], landing: str | None = None) -> Policy:
         """Say what it may do once it is locked in, with these options and by this landing."""
-        root = options[self.sandbox.root] if self.sandbox.root else None
+        root = str(options[self.sandbox.root]) if self.sandbox.root else None
         return Policy.of(self.name, landing=landing, keeps=self.sandbox.keeps, root=root)
 
     def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:

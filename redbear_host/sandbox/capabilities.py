@@ -37,6 +37,11 @@ _VERSION_3: Final = 0x2008_0522
 _WORDS: Final = 64
 
 
+def mask(names: Collection[str]) -> int:
+    """Return a bit for each."""
+    return sum(1 << KEEPABLE[name] for name in names)
+
+
 def empty_bounding_set(keeps: Collection[str]) -> None:
     """Make sure that no program this process might start could ever have more."""
     kept = {KEEPABLE[name] for name in keeps}
@@ -58,7 +63,7 @@ def become(uid: int, keeps: Collection[str]) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    kept = sum(1 << KEEPABLE[name] for name in keeps)
+    kept = mask(keeps)
     low, high = kept & 0xFFFF_FFFF, kept >> 32
     header = struct.pack("=Ii", _VERSION_3, 0)
     data = struct.pack("=6I", low, low, 0, high, high, 0)  # effective, permitted, inheritable

@@ -31,7 +31,6 @@ def enter(policy: Policy, readable: Sequence[int] = ()) -> None:
     """Give everything up but what is held and what `policy` allows; there is no way back.
 
     Below the directories behind the descriptors `readable`, files can still be opened and read.
-
     `TransportError` names the step that failed: the process is half locked in then, and must end.
     """
     steps: list[tuple[str, Callable[[], object]]] = [
@@ -57,10 +56,14 @@ def enter(policy: Policy, readable: Sequence[int] = ()) -> None:
 
 
 def _check_alone() -> None:
-    """Credentials and Landlock are a thread's own: another would stay free."""
-    threads = len(os.listdir("/proc/self/task"))
-    if threads != 1:
-        raise TransportError(f"the daemon cannot be locked in: it has {threads} threads")
+    """Credentials and Landlock are a thread's own: another would stay free.
+
+    To leave a thread group that has no other member is nothing; one that has cannot be left.
+    """
+    try:
+        linux.unshare(linux.CLONE_THREAD)
+    except OSError as err:
+        raise TransportError("the daemon cannot be locked in: it has more than one thread") from err
 
 
 def _join_empty_keyring() -> None:

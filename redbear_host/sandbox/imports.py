@@ -11,6 +11,8 @@ import encodings.idna
 import encodings.latin_1
 import encodings.unicode_escape  # noqa: F401
 import linecache  # noqa: F401
+import logging
+import signal
 import sys
 import time
 import traceback  # noqa: F401
@@ -35,7 +37,13 @@ class _Late(MetaPathFinder):
         )
 
 
+def prepare() -> None:
+    """Read what the log needs, while there are files."""
+    time.localtime()  # /etc/localtime, once
+
+
 def close() -> None:
-    """Load what is needed later, and let nothing else be imported from files."""
-    time.localtime()  # reads /etc/localtime, once
+    """Let nothing be imported from files any more, nor a signal start a handler of Python's."""
+    logging.logProcesses = False  # a system call for each line of the log, and nobody prints it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _Late()]

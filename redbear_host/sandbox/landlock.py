@@ -78,14 +78,16 @@ def restrict(beneath: str | None, readable: Sequence[int] = ()) -> None:
     log: the other walls stand without it.
     """
     offered = version()
-    for what in missing(offered):
-        log.warning("this kernel's Landlock (version %d) cannot forbid %s", offered, what)
+    lacks = missing(offered)
+    if lacks:
+        log.warning(
+            "this kernel's Landlock (version %d) cannot forbid %s", offered, ", ".join(lacks)
+        )
     if not offered:
         return
     files, network, scopes = handled(offered)
     attributes = struct.pack("=QQQ", files, network, scopes)
-    # Version 1 to 3 know the first word only, 4 and 5 two; a longer structure would do as well
-    # while the rest is zero, but says less.
+    # Version 1 to 3 know the first word only, 4 and 5 two.
     size = 8 if offered < _NETWORK_SINCE else 16 if offered < _SCOPES_SINCE else 24
     rules = linux.syscall(_CREATE_RULESET, attributes, size, 0)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+from redbear_host.sandbox.capabilities import mask
 from redbear_host.sandbox.lists import Rule, from_wire, of_daemon, to_wire
 
 # "rb" and a number: above what distributions, systemd and subordinate ids use (uids.conf(5)).
@@ -33,6 +34,11 @@ class Policy:
         """Read the lists of `daemon`, which drives a function by `landing`, if one at all."""
         rules = of_daemon(daemon, () if landing is None else (landing,))
         return cls(rules=tuple(rules), keeps=keeps, root=root)
+
+    @property
+    def capabilities(self) -> int:
+        """The capabilities that are kept, a bit each."""
+        return mask(self.keeps)
 
     def with_uid(self, number: int) -> Policy:
         """Return the same for the instance's daemon of this number."""

@@ -1,0 +1,80 @@
+"""Every daemon's null namespace: from inside, by what it tries, and from outside, by /proc."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import probes
+import pytest
+from sandbox_rig import FEWEST, Probed, asked_for, check_from_inside, check_from_outside, status_of
+from up_rig import Up
+
+pytestmark = pytest.mark.timeout(300)
+
+CONTROL = "import json, os, probes; print(json.dumps(probes.run(os.getppid(), control=True)))"
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("probed")
+    with Probed(folder, "--lab", "nvme:size=16M", *asked_for(folder)) as made:
+        yield made
+
+
+def test_every_daemon_is_denied_every_forbidden_thing(probed):
+    for daemon in probed.daemons():
+        check_from_inside(daemon["name"], probed.outcome(daemon["name"]))
+
+
+def test_a_daemon_that_was_probed_still_serves(probed):
+    assert (probed.disk / "1").read_bytes()[:4096] == bytes(4096)
+    assert all(daemon["restarts"] == 0 for daemon in probed.daemons())
+
+
+def test_linux_says_of_every_daemon_that_it_holds_nothing(probed):
+    for daemon in probed.daemons():
+        check_from_outside(daemon)
+
+
+def test_every_daemon_has_a_user_of_its_own(probed):
+    users = [status_of(daemon["pid"])["Uid"].split()[0] for daemon in probed.daemons()]
+    assert len(users) >= 4
+    assert len(set(users)) == len(users)
+
+
+def test_outside_of_a_sandbox_none_of_it_is_denied():
+    """The control: the same probes, here; if they said EPERM anyway, they would prove nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", CONTROL], capture_output=True, text=True, check=False, timeout=60,
+        cwd=os.path.dirname(probes.__file__),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) >= FEWEST
+    denied = {p.name for p in probes.probes(0) if found[p.name] == p.denial}
+    assert denied == set()
+
+
+def test_without_the_filter_the_other_walls_still_stand(tmp_path):
+    """Were seccomp to fail, there is no file, no network, no right: each wall alone."""
+    done = subprocess.run(
+        [sys.executable, os.path.join(os.path.dirname(probes.__file__), "walls.py")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["walls", "stand"]
+
+
+def test_no_sandbox_says_so_loudly(tmp_path):
+    with Up(tmp_path, "--no-sandbox") as up:
+        assert "NO SANDBOX" in up.output
+        assert "is not confined" in up.log("zerod")
+        assert status_of(up.daemon("zerod")["pid"])["Seccomp"] == "0"
+
+
+def test_errno_of_the_filter_is_the_one_probes_look_for():
+    assert {probe.denial for probe in probes.probes(0)} <= {errno.EPERM, probes.UNNUMBERED}
