@@ -7,6 +7,7 @@ there is room for its answer.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable
 from itertools import repeat
@@ -67,6 +68,7 @@ class Client:
         self.arena: Final = layout.arena
         self._door: Final = door
         self._socket: Final = connection
+        self._bell: Final = connection.fileno()
         self._words: Final = memory.words
         self._entries: Final = layout.entries
         self._answers: Final = layout.cq_entries
@@ -362,7 +364,7 @@ class Client:
 
     def _ring(self) -> None:
         try:
-            self._socket.send(lay.BELL)
+            os.write(self._bell, lay.BELL)
         except OSError:
             return  # it has bells it has not read, or is gone, which its socket tells
 

@@ -41,13 +41,11 @@ class Descriptors:
     def receive(self) -> str | None:
         """Read one message; return why the connection is over, empty if that is no fault."""
         try:
-            if self._allowance is not None:
-                data, ancillary, flags, _ = self._socket.recvmsg(
-                    _LONGEST, _ROOM, socket.MSG_CMSG_CLOEXEC
-                )
-            else:
-                # Without room for them the kernel drops descriptors before they become ours.
-                data, ancillary, flags = self._socket.recv(_LONGEST), [], 0
+            # Without room for them the kernel drops descriptors before they become ours.
+            room = 0 if self._allowance is None else _ROOM
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                _LONGEST, room, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return None
         except OSError:
@@ -94,7 +92,7 @@ class Descriptors:
 
     def _peek(self) -> bool:
         try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
+            return bool(self._socket.recvmsg(1, 0, socket.MSG_PEEK)[0])
         except OSError:
             return False
 

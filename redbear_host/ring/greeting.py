@@ -46,7 +46,7 @@ class Greeting:
     def _on_readable(self) -> None:
         try:
             # No room for descriptors, so the kernel lets go of any that come with it.
-            message = self.socket.recv(lay.HELLO.size + 1)
+            message = self.socket.recvmsg(lay.HELLO.size + 1)[0]
         except BlockingIOError:
             return
         except OSError:
@@ -78,7 +78,7 @@ class Greeting:
     def send_away(self, errno: int) -> None:
         """Say why not, and hang up."""
         with suppress(OSError):  # it may not have waited for that
-            self.socket.send(lay.WELCOME.pack(lay.MAGIC, lay.VERSION, 0, -errno))
+            self.socket.sendmsg([lay.WELCOME.pack(lay.MAGIC, lay.VERSION, 0, -errno)])
         self.socket.close()
 
     def close(self) -> None:
