@@ -44,3 +44,13 @@ class GrantDesc(Struct, size=32):
     length: int = at(8, "Q")  # Redox calls it `size`, which is the record's own here
     flags: int = at(16, "I")
     offset: int = at(24, "Q")
+
+
+class ProcSchemeAttrs(Struct, size=48):
+    """What the process manager tells the kernel about a thread."""
+
+    pid: int = at(0, "I")
+    euid: int = at(4, "I")
+    egid: int = at(8, "I")
+    prio: int = at(12, "I")
+    debug_name: bytes = at(16, "32s")  # filled up with NULs

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redbear_host.abi import call, cqe, dirent, event, flags, map, sqe, stat
+from redbear_host.abi import call, cqe, dirent, event, flags, map, proc, registration, sqe, stat
 from redbear_host.abi import errno as redox
 from redbear_host.bits import Struct
 from redbear_host.errors import ProtocolError, Refused
@@ -72,6 +72,44 @@ RECORDS: dict[str, Struct] = {
     "stdfscallmeta": call.StdFsCallMeta(
         kind=call.StdFsCallKind.FTRUNCATE, arg1=0x1122334455667788, arg2=0x2122232425262728
     ),
+    "direntheader": dirent.DirentHeader(
+        inode=0x1112131415161718,
+        next_opaque_id=0x2122232425262728,
+        record_len=288,
+        kind=flags.DT_LNK,
+    ),
+    "newfdparams": registration.NewFdParams(
+        offset=0x2122232425262728,
+        number=0x1112131415161718,
+        flags=cqe.NewFdFlags.POSITIONED,
+        internal_flags=0x7F,
+    ),
+    "kernelschemeinfo": registration.KernelSchemeInfo(scheme_id=7, fd=0x1112131415161718),
+    "procmeta": proc.ProcMeta(
+        pid=4242,
+        pgid=4241,
+        ppid=1,
+        ruid=1000,
+        euid=1001,
+        suid=1002,
+        rgid=100,
+        egid=101,
+        sgid=102,
+        ens=2,
+        rns=0xFFFF_FFFF,
+    ),
+    "procschemeattrs": proc.ProcSchemeAttrs(
+        pid=4242, euid=1000, egid=100, prio=20, debug_name=b"nvmed".ljust(32, b"\0")
+    ),
+    "grantdesc": proc.GrantDesc(
+        base=0x7F00_4000_1000,
+        length=0x2000,
+        flags=proc.GrantFlags.READ
+        | proc.GrantFlags.WRITE
+        | proc.GrantFlags.SHARED
+        | proc.GrantFlags.SCHEME,
+        offset=0x2122232425262728,
+    ),
 }
 
 SIZES = {
@@ -84,6 +122,12 @@ SIZES = {
     "event": 24,
     "map": 32,
     "stdfscallmeta": 24,
+    "direntheader": 19,
+    "newfdparams": 32,
+    "kernelschemeinfo": 16,
+    "procmeta": 44,
+    "procschemeattrs": 48,
+    "grantdesc": 32,
 }
 
 LISTING = [
