@@ -34,7 +34,7 @@ from redbear_host.toml_table import did_you_mean
 
 VERBS: Final = (
     *("up", "down", "status", "devices", "doctor", "logs", "lab", "run"),
-    *("ls", "cat", "ps", "top", "trace"),
+    *("ls", "cat", "ps", "top", "trace", "pty"),
 )
 
 BUG: Final = 1

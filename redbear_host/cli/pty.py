@@ -1,0 +1,167 @@
+"""`redbear-host pty -- CMD`: runs a program on a terminal of the scheme `pty`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from redbear_host.cli.place import add_mount, failed
+from redbear_host.errors import ConfigError, TransportError
+
+HELP: Final = "run a program on a terminal of the scheme `pty`"
+
+_TIOCGPTN: Final = 0x8004_5430
+_PIECE: Final = 65536
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command line takes."""
+    parser.add_argument("command", metavar="-- CMD", nargs="+", help="the program and its words")
+    add_mount(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the program; return its exit status, 128 and the signal if one ended it."""
+    scheme = args.mount / "pty"
+    try:
+        master = os.open(scheme / "ptmx", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as err:
+        failed("/scheme/pty/ptmx", args.mount, err)
+    try:
+        number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
+        size = scheme / f".{number}" / "winsize"
+        _pass_size(size)
+        program = _start(scheme / str(number), args.command)
+        with _woken_by_signals() as wakes, _raw_terminal():
+            _connect(master, wakes, size)
+    finally:
+        os.close(master)  # whoever is left on the terminal gets SIGHUP
+    status = program.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _start(slave: Path, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start the program with the slave as its controlling terminal."""
+    try:
+        end = os.open(slave, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as err:
+        raise TransportError(
+            f"{slave} cannot be opened: {err.strerror}",
+            "it leads to /dev/pts, which must be the machine's here",
+        ) from err
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+    except FileNotFoundError:
+        raise ConfigError(f"there is no program {command[0]!r}", "see PATH") from None
+    except OSError as err:
+        raise ConfigError(f"{command[0]!r} cannot be run: {err.strerror}") from err
+    finally:
+        os.close(end)
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _connect(master: int, wakes: int, size: Path) -> None:
+    """Pass bytes both ways, and new sizes, until the program's terminal is closed."""
+    poll = select.poll()
+    poll.register(master, select.POLLIN)
+    poll.register(wakes, select.POLLIN)
+    poll.register(0, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == wakes:
+                if signal.SIGWINCH in os.read(wakes, _PIECE):
+                    _pass_size(size)
+            elif fd == master:
+                packet = _read_packet(master)
+                if not packet:
+                    return
+                _write_all(sys.stdout.fileno(), packet[1:])
+            else:
+                typed = os.read(0, _PIECE)
+                if typed:
+                    _write_all(master, typed)
+                else:
+                    _write_all(master, b"\x04")  # our end is the program's, as it reads it
+                    poll.unregister(0)
+
+
+def _read_packet(master: int) -> bytes:
+    """Read from the master; empty once the program's terminal is closed."""
+    try:
+        return os.read(master, _PIECE)
+    except OSError as err:
+        if err.errno == errno.EIO:
+            raise TransportError(
+                "the daemon behind the terminal has died, and hung it up",
+                "redbear-host logs ptyd says why",
+            ) from err
+        raise
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _pass_size(setting: Path) -> None:
+    """Give the terminal our terminal's size, if we have one."""
+    try:
+        found = fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, bytes(8))
+    except OSError:
+        return
+    rows, columns = struct.unpack_from("=HH", found)
+    with open(setting, "wb", buffering=0) as file:
+        file.write(struct.pack("=HH", rows, columns))
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Let each key through as it is typed, Ctrl-C too; as it was afterwards."""
+    if not os.isatty(0):
+        yield
+        return
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSAFLUSH, before)
+
+
+@contextmanager
+def _woken_by_signals() -> Iterator[int]:
+    """Yield a descriptor on which SIGWINCH arrives as a byte."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    old_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    old = signal.signal(signal.SIGWINCH, lambda *_: None)
+    try:
+        yield reader
+    finally:
+        signal.signal(signal.SIGWINCH, old)
+        signal.set_wakeup_fd(old_fd)
+        os.close(reader)
+        os.close(writer)
