@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from kernel_shim.service import Running
 from kernel_shim.supervisor import Supervisor
 from redbear_host.abi import errno as e
+from redbear_host.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,11 @@ class Answers:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
-        self._questions: Final = {"kstop": self._kstop, "watch": self._watch}
+        self._questions: Final = {
+            "create": self._create,
+            "kstop": self._kstop,
+            "watch": self._watch,
+        }
         supervisor.on_ask = self._on_ask
 
     def _on_ask(self, running: Running, said: dict[str, Any]) -> None:
@@ -36,6 +41,16 @@ class Answers:
                     os.close(fd)
                 return
         log.error("the kernel daemon asks what nobody answers: %.100s", said)
+
+    def _create(self, said: dict[str, Any]) -> _Answer:
+        """Mount a scheme for a program; the answer holds what it is served with, or an `errno`."""
+        try:
+            return {}, self._supervisor.programs.create(
+                said["create"], said["is_file"], said["pid"]
+            )
+        except Refused as refusal:
+            log.info("process %d gets no scheme: %s", said["pid"], refusal)
+            return {"errno": refusal.errno}, ()
 
     def _kstop(self, said: dict[str, Any]) -> _Answer:
         """Take everything down, as `redbear-host down` does."""

@@ -22,6 +22,7 @@ from kernel_shim.bind import restore
 from kernel_shim.device import Device
 from kernel_shim.guardian import start_guardian
 from kernel_shim.mounted import MountedScheme
+from kernel_shim.programs import ProgramSchemes
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Running, Service, State
 from kernel_shim.undo import process_started, unmount_all
@@ -59,6 +60,9 @@ class Supervisor:
         self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
         self.on_ask: Callable[[Running, dict[str, Any]], None] = lambda running, said: None
         self._dismiss: Callable[[], None] = lambda: None
+        self.programs: Final = ProgramSchemes(
+            self.mount, run_dir.rings, self.loop, self.note, self.forget
+        )
 
     # -- the instance ----------------------------------------------------------------------------
 
@@ -88,6 +92,7 @@ class Supervisor:
             self._undo.callback(lambda: unmount_all(self.mount, self._mount_created))
             linux.mount("redbear", self.mount, "tmpfs", HARMLESS, "mode=0755,size=1m")
             self._run_dir.rings.mkdir(mode=0o755, exist_ok=True)
+            self._undo.callback(self.programs.close)
         except PermissionError:
             raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
         except OSError as err:

@@ -18,6 +18,7 @@ TABLE: Final[tuple[KernelScheme, ...]] = (
     KernelScheme("event", "kernel_shim.schemes.event", False),
     KernelScheme("itimer", "kernel_shim.schemes.itimer", False),
     KernelScheme("memory", "kernel_shim.schemes.memory", False),
+    KernelScheme("namespace", "kernel_shim.schemes.namespace", False),
     KernelScheme("pipe", "kernel_shim.schemes.pipe", False),
     KernelScheme("proc", "kernel_shim.schemes.proc", False),
     KernelScheme("sys", "kernel_shim.schemes.sys", False),
