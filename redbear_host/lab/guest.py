@@ -50,6 +50,7 @@ class GuestOptions:
     modules: Sequence[str] = ()  # further modules to load before the command
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of the caller's own few
     accelerator: Literal["tcg", "kvm"] = "tcg"
+    count_instructions: bool = False  # the guest's clock counts them, a nanosecond each
     arguments: Sequence[str] = ()  # further arguments for QEMU
     verbose: bool = False  # the kernel's log goes to `errors` as it comes
 
@@ -162,9 +163,15 @@ def _machine(options: GuestOptions) -> list[str]:
         "iommu=nopt",
         options.cmdline,
     ]
+    cpu = "max"
+    counting: tuple[str, ...] = ()
+    if options.count_instructions:
+        # Without them the kernel copies by words; each byte of a `rep movsb` would count.
+        cpu = "max,erms=off,fsrm=off"
+        counting = ("-icount", "shift=0,sleep=off")
     return [
-        *("-machine", f"q35,accel={options.accelerator},kernel-irqchip=split"),
-        *("-cpu", "max", "-smp", str(options.processors), "-m", f"{options.memory}M"),
+        *("-machine", f"q35,accel={options.accelerator},kernel-irqchip=split", *counting),
+        *("-cpu", cpu, "-smp", str(options.processors), "-m", f"{options.memory}M"),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *("-device", "intel-iommu,intremap=on,caching-mode=on"),
         *("-append", " ".join(words).strip()),
