@@ -170,6 +170,12 @@ class Names:
                 group = gid if valid & p.FATTR_GID else _KEEP
                 self._scheme.fchown(number, own, group, request)
             if valid & (p.FATTR_ATIME | p.FATTR_MTIME):
+                if not valid & p.FATTR_ATIME or not valid & p.FATTR_MTIME:
+                    now = self._scheme.fstat(number)  # Redox sets both: one stays as it is
+                    if valid & p.FATTR_ATIME:
+                        mtime, mns = now.st_mtime, now.st_mtime_nsec
+                    else:
+                        atime, ans = now.st_atime, now.st_atime_nsec
                 times = (TimeSpec(tv_sec=atime, tv_nsec=ans), TimeSpec(tv_sec=mtime, tv_nsec=mns))
                 self._scheme.futimens(number, times, request)
             if valid & p.FATTR_SIZE:
