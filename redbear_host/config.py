@@ -92,9 +92,10 @@ class Config:
         found = {name: option.default for name, option in manifest.options.items()}
         found |= self.daemons.get(manifest.name, {})
         root = manifest.sandbox.root
-        if root and not Path(found[root]).is_dir():
-            named = f"there is no directory {found[root]}" if found[root] else f"{root} is not set"
-            raise ConfigError(f"{manifest.name}: {named}", manifest.options[root].sentence)
+        folder = str(found[root]) if root else ""
+        if root and not (folder and Path(folder).is_dir()):
+            wrong = f"there is no directory {folder}" if folder else f"{root} is not set"
+            raise ConfigError(f"{manifest.name}: {wrong}", manifest.options[root].sentence)
         return found
 
     def check(self, manifests: Iterable[Manifest]) -> None:

@@ -33,6 +33,8 @@ _OPEN_HOW: Final = Struct("=QQQ")  # flags mode resolve
 _MOUNT_ATTR: Final = Struct("=QQQQ")  # attr_set attr_clr propagation userns_fd
 _TIMES: Final = Struct("=4q")  # struct timespec[2]
 
+NOW: Final = (0, (1 << 30) - 1)  # UTIME_NOW: a time for `set_times`
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
