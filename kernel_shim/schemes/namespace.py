@@ -114,7 +114,7 @@ class NamespaceScheme(Scheme):
     ) -> Later:
         """Register the name in `payload`; answered when the scheme is mounted."""
         made = self._handles[handle]
-        if not isinstance(made, _Made) or len(metadata) != 2 or metadata[0] != ISSUE_REGISTER:
+        if not isinstance(made, _Made) or len(metadata) < 2 or metadata[0] != ISSUE_REGISTER:
             raise Refused(e.EINVAL)
         if made.asked:
             raise Refused(e.EEXIST, "a handle makes one scheme")
