@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from redbear_host.hw.ports import InterruptFds
+
+__all__ = ["Device", "InterruptFds"]
+
 
 class Device(Protocol):
     """A PCI function that was taken for one daemon: a real one by VFIO, or a lab's."""
@@ -15,6 +19,10 @@ class Device(Protocol):
 
     def grant(self) -> tuple[dict[str, Any], list[int]]:
         """Return what a daemon needs to open the function; every successor gets the same."""
+        ...
+
+    def interrupts(self, kind: str, count: int) -> InterruptFds:
+        """Return the eventfds of its first `count` vectors of a kind ("intx", "msi", "msix")."""
         ...
 
     def quiesce(self) -> None:

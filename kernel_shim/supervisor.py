@@ -236,6 +236,21 @@ class Supervisor:
                 if running.service.is_kernel:
                     running.tell(message)
 
+    def _note_interrupts(self, device: Device, message: Mapping[str, Any]) -> None:
+        """Let the scheme `irq` show the vectors that a daemon has switched on."""
+        found = device.interrupts(message["interrupts"], message["vectors"])
+        unmasks = found.unmask_fd >= 0
+        self.note(
+            f"irq {device.address}",
+            {
+                "irq": device.address,
+                "kind": message["interrupts"],
+                "line": message["line"],
+                "unmasks": unmasks,
+            },
+            [*found.event_fds, found.unmask_fd] if unmasks else found.event_fds,
+        )
+
     def _log_path(self, running: Running) -> Path:
         return self._run_dir.log_path(running.service.name)
 
@@ -272,6 +287,8 @@ class Supervisor:
             running.ready_after = time.monotonic() - running.spawned_at
         elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
+        elif "interrupts" in message and running.service.device is not None:
+            self._note_interrupts(running.service.device, message)
         elif running.service.is_kernel:
             self.on_ask(running, message)
         else:

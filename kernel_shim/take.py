@@ -9,6 +9,7 @@ from kernel_shim import bind
 from kernel_shim.claims import claimed
 from kernel_shim.host import MACHINE, Host
 from redbear_host.errors import RedbearError
+from redbear_host.hw.ports import InterruptFds
 from redbear_host.hw.vfio import Claim
 
 ARENA_SIZE: Final = 16 << 20  # bytes of DMA memory, where a daemon's manifest says nothing else
@@ -26,6 +27,10 @@ class TakenDevice:
     def grant(self) -> tuple[dict[str, Any], list[int]]:
         """Return what `redbear_host.hw.vfio.open_function` takes."""
         return self._claim.grant()
+
+    def interrupts(self, kind: str, count: int) -> InterruptFds:
+        """Return the eventfds of its first `count` vectors of a kind."""
+        return self._claim.interrupts(kind, count)
 
     def quiesce(self) -> None:
         """Stop the device's DMA and interrupts: its daemon has died."""

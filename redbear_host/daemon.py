@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, Self
 from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError
 from redbear_host.hw.clock import SystemClock
+from redbear_host.hw.pci.header import INTERRUPT_LINE
 from redbear_host.hw.ports import InterruptKind, PciFunction
 from redbear_host.ring.door import RingDoor
 from redbear_host.sandbox import imports
@@ -171,6 +172,8 @@ class Daemon(ExitStack):
         """
         fds = function.enable_interrupts(kind, vectors)
         self.callback(function.disable_interrupts)
+        line = function.config.read8(INTERRUPT_LINE)
+        self.say({"interrupts": kind, "vectors": vectors, "line": line})  # for the scheme `irq`
         for vector, fd in enumerate(fds):
             on_event: Callable[[], object] = partial(handler, vector)
             if kind is InterruptKind.INTX:

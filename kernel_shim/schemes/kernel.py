@@ -37,6 +37,7 @@ class IrqNote:
     kind: str  # "intx", "msi", "msix"
     event_fd: int
     unmask_fd: int
+    line: int = 0  # what configuration space says of an INTx line (INTERRUPT_LINE); 0: nothing
 
 
 class Kernel:
@@ -50,7 +51,7 @@ class Kernel:
         self.log: Final = RingLog()
         self.schemes: Final[dict[str, SchemeNote]] = {}
         self.irqs: Final[dict[tuple[str, int], IrqNote]] = {}
-        self.on_irq: list[Callable[[IrqNote], None]] = []  # called with each that comes
+        self.on_irqs: list[Callable[[str], object]] = []  # called with a device that has others now
         self.irq_counts: Callable[[], Mapping[int, int]] = dict  # by irq number; `irq` says it
         self._daemon: Final = daemon
         self._answers: Final[dict[int, Callable[[Mapping[str, Any], list[int]], None]]] = {}
@@ -94,12 +95,15 @@ class Kernel:
             note.meter.close()
 
     def _learn_irqs(self, message: dict[str, Any], fds: list[int]) -> None:
-        """Take the interrupts of one device: an eventfd each, and one to unmask its line."""
+        """Take the interrupts of one device: an eventfd each, and one to unmask its line.
+
+        They replace what the device had; its listeners let go of that before it is closed.
+        """
         device, kind = message["irq"], message["kind"]
         unmask = fds.pop() if message["unmasks"] else -1
+        before = [self.irqs.pop(key) for key in tuple(self.irqs) if key[0] == device]
         for vector, fd in enumerate(fds):
-            note = IrqNote(device, vector, kind, fd, unmask)
-            self.irqs[device, vector] = note
-            for listener in self.on_irq:
-                listener(note)
-        fds.clear()
+            self.irqs[device, vector] = IrqNote(device, vector, kind, fd, unmask, message["line"])
+        for listener in self.on_irqs:
+            listener(device)
+        fds[:] = {note.event_fd for note in before} | {note.unmask_fd for note in before} - {-1}

@@ -16,6 +16,7 @@ class KernelScheme(NamedTuple):
 TABLE: Final[tuple[KernelScheme, ...]] = (
     KernelScheme("debug", "kernel_shim.schemes.debug", True),
     KernelScheme("event", "kernel_shim.schemes.event", False),
+    KernelScheme("irq", "kernel_shim.schemes.irq", False),
     KernelScheme("itimer", "kernel_shim.schemes.itimer", False),
     KernelScheme("memory", "kernel_shim.schemes.memory", False),
     KernelScheme("namespace", "kernel_shim.schemes.namespace", False),

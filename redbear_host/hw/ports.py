@@ -26,6 +26,7 @@ __all__ = [
     "Config",
     "Dma",
     "DmaBuffer",
+    "InterruptFds",
     "InterruptKind",
     "Interrupts",
     "Mmio",
@@ -59,6 +60,13 @@ class Interrupts(NamedTuple):
     intx: int
     msi: int
     msix: int
+
+
+class InterruptFds(NamedTuple):
+    """The eventfds behind a function's vectors, as its owner holds them; none is the callee's."""
+
+    event_fds: list[int]
+    unmask_fd: int = -1  # an eventfd that lets an INTx line fire again, if there is one
 
 
 class Config(Protocol):

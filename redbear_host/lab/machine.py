@@ -21,11 +21,14 @@ from typing import Any, Final, Self
 from redbear_host.bdf import Bdf
 from redbear_host.errors import Gone, TransportError
 from redbear_host.hw.pci.header import Command, Header
-from redbear_host.hw.ports import PciIds
+from redbear_host.hw.ports import InterruptFds, InterruptKind, PciIds
 from redbear_host.hw.qtest.window import Window
 from redbear_host.hw.qtest.wire import Wire
 from redbear_host.lab.doorbell import BASE as DOORBELL_BASE
 from redbear_host.lab.doorbell import BASE_SIZE as DOORBELL_SIZE
+from redbear_host.lab.doorbell import DEVICE as DOORBELL_DEVICE
+from redbear_host.lab.doorbell import MESSAGES as DOORBELL_MESSAGES
+from redbear_host.lab.doorbell import MESSAGES_SIZE as DOORBELL_MESSAGES_SIZE
 from redbear_host.lab.doorbell import REGISTER as DOORBELL_REGISTER
 from redbear_host.lab.doorbell import Doorbell
 from redbear_host.lab.firmware import AWAKE, AWAKE_VALUE, LINES, firmware, unmask_message
@@ -68,6 +71,10 @@ class LabFunction:
         """Read configuration space whole, 4096 bytes; only while no daemon uses the machine."""
         return self.machine.config_image(self.found)
 
+    def interrupts(self, kind: str, count: int) -> InterruptFds:
+        """Return the eventfds of its first `count` vectors of a kind."""
+        return self.machine.interrupts(self.found, kind, count)
+
     def quiesce(self) -> None:
         """Stop the function's DMA and interrupts; only while no daemon uses the machine."""
         self.machine.quiesce(self.found)
@@ -105,7 +112,7 @@ class Machine:
             self._arena: Final = _memfd("redbear-lab-ram", memory, stack)
             self._memory: Final = memoryview(stack.enter_context(mmap.mmap(self._arena, memory)))
             stack.callback(self._memory.release)
-            self._doorbell: Final = Doorbell(vectors + LINES)
+            self._doorbell: Final = Doorbell(vectors + LINES, LINES)
             stack.callback(self._doorbell.close)
             self._socket, wire_end = _pair(stack)
             monitor, monitor_end = _pair(stack)
@@ -128,6 +135,11 @@ class Machine:
                 self._wire: Final = Wire(self._socket.fileno(), lambda: None)
                 stack.callback(self._wire.close)
                 self.topology: Final = Topology(self._wire)
+                self._doorbell.connect(
+                    self.topology.config(0, DOORBELL_DEVICE, 0),
+                    Window(self._wire, DOORBELL_MESSAGES, DOORBELL_MESSAGES_SIZE),
+                    [unmask_message(line) for line in range(LINES)],
+                )
                 self._await_interrupts()
             except (Gone, TransportError) as error:
                 raise self.qemu.failure("start") from error
@@ -143,6 +155,16 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def interrupts(self, found: Found, kind: str, count: int) -> InterruptFds:
+        """Return the eventfds of a function's vectors, and of its line the one that unmasks it."""
+        bell = self._doorbell
+        if kind != InterruptKind.INTX:
+            messages = len(bell.vectors) - LINES
+            return InterruptFds(bell.vectors[: min(count, messages)])
+        if found.line is None:
+            return InterruptFds([])
+        return InterruptFds([bell.vectors[found.line - LINES]], bell.unmasks[found.line])
 
     def quiesce(self, found: Found) -> None:
         """Stop DMA and interrupts of one function; only while no daemon uses the machine.

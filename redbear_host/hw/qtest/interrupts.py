@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 from redbear_host.errors import DeviceError
+from redbear_host.hw.eventfds import drain
 from redbear_host.hw.pci.capability import (
     MSIX_ENTRY_SIZE,
     Address32,
@@ -73,7 +72,7 @@ class InterruptSwitch:
         if kind is InterruptKind.INTX:
             fds = [self._grant.intx_fd] if self._grant.intx_fd is not None else []
         for fd in fds:
-            _drain(fd)
+            drain(fd)
         self._enabled = kind
         if kind is InterruptKind.INTX:
             self.unmask_intx()
@@ -144,8 +143,3 @@ def _table(msix: Msix, bars: Mapping[int, Window]) -> list[MsixEntry]:
     if bar is None or start + count * MSIX_ENTRY_SIZE > bar.size:
         raise DeviceError(f"the MSI-X table of {count} vectors is not in base address {where.BIR}")
     return [MsixEntry(bar, start + MSIX_ENTRY_SIZE * number) for number in range(count)]
-
-
-def _drain(fd: int) -> None:
-    with suppress(BlockingIOError):  # nothing was left in it
-        os.eventfd_read(fd)

@@ -17,13 +17,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from redbear_host.errors import ConfigError, TransportError
+from redbear_host.hw.eventfds import eventfds
 from redbear_host.hw.pci.header import ConfigWindow, Header
+from redbear_host.hw.ports import InterruptFds, InterruptKind
 from redbear_host.hw.vfio import ioctls
 from redbear_host.hw.vfio.cdev import Cdev
 from redbear_host.hw.vfio.container import Container
 from redbear_host.hw.vfio.device import DeviceFile
 from redbear_host.hw.vfio.iova import choose_iova
 from redbear_host.hw.vfio.window import TrappedWindow
+
+VECTORS_MOST: Final = 32  # for messages: each costs a descriptor in every process that knows it
+
+_MESSAGES: Final = (ioctls.PCI_MSI_IRQ_INDEX, ioctls.PCI_MSIX_IRQ_INDEX)
 
 
 class Claim:
@@ -60,6 +66,11 @@ class Claim:
             region = self._device.region(ioctls.PCI_CONFIG_REGION_INDEX)
             config = TrappedWindow(self._device.fd, region.offset, region.size)
             self._header: Final = Header(ConfigWindow(config))
+            messages = max(self._device.vectors(index) for index in _MESSAGES)
+            self._vectors: Final = eventfds(min(messages, VECTORS_MOST))
+            self._line: Final = eventfds(2)  # what it signals, and what unmasks it
+            for fd in (*self._vectors, *self._line):
+                held.callback(os.close, fd)
             self._held: Final = held.pop_all()
         self._released = False
 
@@ -75,8 +86,18 @@ class Claim:
             "arena_size": self._size,
             "device_fd": 0,
             "arena_fd": 1,
+            "intx_fd": 2,
+            "unmask_fd": 3,
+            "vector_fds": list(range(4, 4 + len(self._vectors))),
         }
-        return grant, [self._landing.device_fd, self._arena_fd]
+        return grant, [self._landing.device_fd, self._arena_fd, *self._line, *self._vectors]
+
+    def interrupts(self, kind: str, count: int) -> InterruptFds:
+        """Return the eventfds of its first `count` vectors of a kind, which outlive daemons."""
+        if kind == InterruptKind.INTX:
+            signalled, unmask = self._line
+            return InterruptFds([signalled], unmask)
+        return InterruptFds(self._vectors[:count])
 
     def quiesce(self) -> None:
         """Stop the device's DMA and interrupts: its daemon has died."""

@@ -81,6 +81,12 @@ class DeviceFile:
         what = f"unmask INTx of {self._address}"
         self._set_irqs(flags, ioctls.PCI_INTX_IRQ_INDEX, 1, (), what)
 
+    def unmask_intx_by(self, eventfd: int) -> None:
+        """Let whoever signals `eventfd` unmask the line too, for as long as INTx is on."""
+        flags = ioctls.IRQ_SET_DATA_EVENTFD | ioctls.IRQ_SET_ACTION_UNMASK
+        what = f"let an eventfd unmask INTx of {self._address}"
+        self._set_irqs(flags, ioctls.PCI_INTX_IRQ_INDEX, 1, (eventfd,), what)
+
     def _set_irqs(
         self, flags: int, index: int, count: int, eventfds: Sequence[int], what: str
     ) -> int:

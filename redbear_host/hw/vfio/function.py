@@ -7,10 +7,11 @@ import os
 import select
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redbear_host.errors import DeviceError, TransportError
 from redbear_host.hw.dma import Arena
+from redbear_host.hw.eventfds import drain
 from redbear_host.hw.pci.bar import BAR_COUNT
 from redbear_host.hw.pci.header import (
     BASE_ADDRESS,
@@ -43,22 +44,40 @@ def open_function(grant: dict[str, Any], fds: Sequence[int]) -> VfioFunction:
     with ExitStack() as held:
         try:
             device_fd, arena_fd = fds[grant["device_fd"]], fds[grant["arena_fd"]]
+            line = Line(fds[grant["intx_fd"]], fds[grant["unmask_fd"]])
+            vectors = [fds[index] for index in grant["vector_fds"]]
             address, iova, size = grant["address"], grant["iova"], grant["arena_size"]
         except (KeyError, IndexError, TypeError) as error:
             raise TransportError(f"not a grant of a function by VFIO: {error!r}") from error
-        held.callback(os.close, arena_fd)
-        held.callback(os.close, device_fd)
+        for fd in (*line, *vectors, arena_fd, device_fd):
+            held.callback(os.close, fd)
         try:
             memory = mmap.mmap(arena_fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except (OSError, ValueError, TypeError) as error:
             raise TransportError(f"cannot map the DMA arena of {address}: {error}") from error
-        return VfioFunction(device_fd, address, Arena(memoryview(memory), iova), held)
+        arena = Arena(memoryview(memory), iova)
+        return VfioFunction(device_fd, address, arena, line, vectors, held)
+
+
+class Line(NamedTuple):
+    """The eventfds of an interrupt line: what it signals, and what unmasks it."""
+
+    signalled: int
+    unmask: int
 
 
 class VfioFunction:
     """`PciFunction` onto a device file of VFIO."""
 
-    def __init__(self, device_fd: int, address: str, arena: Arena, held: ExitStack) -> None:
+    def __init__(
+        self,
+        device_fd: int,
+        address: str,
+        arena: Arena,
+        line: Line,
+        vectors: Sequence[int],
+        held: ExitStack,
+    ) -> None:
         """Use `open_function`."""
         self.address: Final = address
         self.dma: Final = arena
@@ -67,12 +86,14 @@ class VfioFunction:
         self.config: Final = TrappedWindow(device_fd, region.offset, region.size)
         self._header: Final = Header(ConfigWindow(self.config))
         self.ids: Final[PciIds] = read_ids(self.config)
+        self._line: Final = line
+        self._vectors: Final = list(vectors)
+        most = {kind: len(self._vectors) for kind in _INDEX} | {InterruptKind.INTX: 1}
         self.interrupts: Final = Interrupts(
-            **{kind: self._device.vectors(index) for kind, index in _INDEX.items()}
+            **{kind: min(self._device.vectors(i), most[kind]) for kind, i in _INDEX.items()}
         )
         self._bars: Final[dict[int, MappedWindow | TrappedWindow]] = {}
         self._enabled: InterruptKind | None = None
-        self._eventfds: list[int] = []
         self._closed = False
 
         self._prepare()
@@ -128,22 +149,24 @@ class VfioFunction:
         if count > offered:
             raise DeviceError(f"{self.address} offers {offered} {kind} vectors, not {count}")
         self.disable_interrupts()
-        self._eventfds = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(count)]
+        line = kind is InterruptKind.INTX
+        found = [self._line.signalled] if line else self._vectors[:count]
+        for fd in found:
+            drain(fd)
         self._enabled = kind
-        if kind is InterruptKind.INTX:
+        if line:
             with self._header.COMMAND.edit() as command:
                 command.INTERRUPT_DISABLE = False
-        self._device.trigger(_INDEX[kind], self._eventfds)
-        return list(self._eventfds)
+        self._device.trigger(_INDEX[kind], found)
+        if line:
+            self._device.unmask_intx_by(self._line.unmask)
+        return found
 
     def disable_interrupts(self) -> None:
-        """Let the function interrupt in no way at all; the eventfds are closed."""
+        """Let the function interrupt in no way at all."""
         if self._enabled is not None:
             self._switch_off(_INDEX[self._enabled])
             self._enabled = None
-        for fd in self._eventfds:
-            os.close(fd)
-        self._eventfds = []
 
     def _switch_off(self, index: int) -> None:
         # VFIO refuses to switch off what is not on; a predecessor's vectors may or may not be.
