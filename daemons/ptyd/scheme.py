@@ -290,7 +290,6 @@ class PtyScheme(Scheme):
 
     def _watch(self, handle: int, terminal: Terminal) -> None:
         """Read ahead for the client, as far as there is room, until the slave is closed."""
-
         wanted = not terminal.hung_up and len(terminal.ahead) < KEPT
         if wanted and not terminal.watched:
             self._loop.watch(terminal.fd, partial(self._on_readable, handle, terminal))
