@@ -46,6 +46,7 @@ from redbear_host.hw.pci.header import display_name
 from redbear_host.hw.ports import PciIds
 from redbear_host.quantity import Seconds
 from redbear_host.sandbox.capabilities import KEEPABLE
+from redbear_host.sandbox.lists import of_daemon
 from redbear_host.sandbox.policy import Policy
 from redbear_host.toml_table import build, did_you_mean, values
 
@@ -140,7 +141,8 @@ class Manifest:
     def policy(self, options: Mapping[str, Any], landing: str | None = None) -> Policy:
         """Say what it may do once it is locked in, with these options and by this landing."""
         root = str(options[self.sandbox.root]) if self.sandbox.root else None
-        return Policy.of(self.name, landing=landing, keeps=self.sandbox.keeps, root=root)
+        rules = of_daemon(self.name, () if landing is None else (landing,))
+        return Policy(rules=tuple(rules), keeps=self.sandbox.keeps, root=root)
 
     def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:
         """Name its schemes for the function it drives; None for one that drives none."""

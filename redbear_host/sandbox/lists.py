@@ -16,37 +16,19 @@ reason.  A daemon's list is `daemons/NAME/syscalls`; one without has `use scheme
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from redbear_host.errors import ConfigError
 from redbear_host.sandbox.constants import CONSTANTS
 from redbear_host.sandbox.numbers import NUMBERS
+from redbear_host.sandbox.rules import Check, Rule
 
 MOST_CALLS: Final = 45  # that a daemon may have on its list
 
 _DEFAULT: Final = "use scheme  # a daemon that says nothing else\n"
 _ARGUMENTS: Final = 6
-
-
-class Check(StrEnum):
-    """What must hold of an argument."""
-
-    ALWAYS = "always"
-    IN = "in"  # it is one of the values
-    WITHOUT = "without"  # it has none of the bits
-    WITH = "with"  # it has one of the bits
-
-
-class Rule(NamedTuple):
-    """One line: a call is allowed if `check` holds of its argument."""
-
-    call: str
-    check: Check = Check.ALWAYS
-    argument: int = 0
-    values: tuple[int, ...] = ()
 
 
 def of_daemon(name: str, also: Sequence[str] = (), folder: Traversable | None = None) -> list[Rule]:
@@ -123,16 +105,3 @@ def _value(place: str, word: str) -> int:
     if not 0 <= value < 1 << 32:
         raise ConfigError(f"{place}: {word} does not have 32 bits")
     return value
-
-
-def to_wire(rules: Sequence[Rule]) -> list[Any]:
-    """Return what `from_wire` takes, for JSON."""
-    return [[rule.call, rule.check, rule.argument, list(rule.values)] for rule in rules]
-
-
-def from_wire(entries: Sequence[Any]) -> list[Rule]:
-    """Take rules that the shim sent."""
-    return [
-        Rule(call, Check(check), argument, tuple(values))
-        for call, check, argument, values in entries
-    ]

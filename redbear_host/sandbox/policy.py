@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from redbear_host.sandbox.capabilities import mask
-from redbear_host.sandbox.lists import Rule, from_wire, of_daemon, to_wire
+from redbear_host.sandbox.rules import Rule, from_wire, to_wire
 
 # "rb" and a number: above what distributions, systemd and subordinate ids use (uids.conf(5)).
 FIRST_UID: Final = 0x7262_0000
@@ -21,19 +21,6 @@ class Policy:
     keeps: tuple[str, ...] = ()  # capabilities
     root: str | None = None  # the folder that stays visible, as `/`; None: nothing does
     uid: int = FIRST_UID  # and group
-
-    @classmethod
-    def of(
-        cls,
-        daemon: str,
-        *,
-        landing: str | None = None,
-        keeps: tuple[str, ...] = (),
-        root: str | None = None,
-    ) -> Self:
-        """Read the lists of `daemon`, which drives a function by `landing`, if one at all."""
-        rules = of_daemon(daemon, () if landing is None else (landing,))
-        return cls(rules=tuple(rules), keeps=keeps, root=root)
 
     @property
     def capabilities(self) -> int:

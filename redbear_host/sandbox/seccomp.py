@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from redbear_host import linux
-from redbear_host.sandbox.lists import Check, Rule
 from redbear_host.sandbox.numbers import Architecture, number_of, running_architecture
+from redbear_host.sandbox.rules import Check, Rule
 
 LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
 JUMP_EQUAL: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K

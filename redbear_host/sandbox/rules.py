@@ -1,0 +1,41 @@
+"""Rules about system calls: what the lines of a list become, and travels to the daemon.
+
+A daemon imports this and not `lists`: how long it takes to start, its clients wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Check(StrEnum):
+    """What must hold of an argument."""
+
+    ALWAYS = "always"
+    IN = "in"  # it is one of the values
+    WITHOUT = "without"  # it has none of the bits
+    WITH = "with"  # it has one of the bits
+
+
+class Rule(NamedTuple):
+    """One line: a call is allowed if `check` holds of its argument."""
+
+    call: str
+    check: Check = Check.ALWAYS
+    argument: int = 0
+    values: tuple[int, ...] = ()
+
+
+def to_wire(rules: Sequence[Rule]) -> list[Any]:
+    """Return what `from_wire` takes, for JSON."""
+    return [[rule.call, rule.check, rule.argument, list(rule.values)] for rule in rules]
+
+
+def from_wire(entries: Sequence[Any]) -> list[Rule]:
+    """Take rules that the shim sent."""
+    return [
+        Rule(call, Check(check), argument, tuple(values))
+        for call, check, argument, values in entries
+    ]
