@@ -21,7 +21,6 @@ from redbear_host.scheme.request import LATER
 from redbear_host.scheme.scheme import Foreign, Opened, Scheme
 from schemefs import protocol as p
 from schemefs.connection import Connection
-from schemefs.forgetting import Forgetting
 from schemefs.handles import Handle, Handles
 from schemefs.making import Making
 from schemefs.names import Names, OpensLater
@@ -33,6 +32,7 @@ from schemefs.request import FuseRequest
 Handler: TypeAlias = Callable[[FuseRequest], Any]
 Finisher: TypeAlias = Callable[[FuseRequest, Any], None]
 
+_CROWD_EVERY_S: Final = 0.5
 _SEEK_DATA, _SEEK_HOLE = 3, 4
 _READABLE: Final = select.POLLIN | select.POLLRDNORM
 _WRITABLE: Final = select.POLLOUT | select.POLLWRNORM
@@ -66,8 +66,10 @@ class Door:
         self._handles: Final = Handles(connection.journal)
         self._names: Final = Names(connection, scheme, self._nodes, self._handles)
         self._opening: Final = Opening(connection, scheme, self._nodes, self._handles, self._names)
-        forgetting: Final = Forgetting(connection.fd, self._nodes, self._handles, loop)
-        self._nodes.on_crowded = forgetting.begin
+        self._nodes.on_crowded = self._note_crowd
+        self._crowd_noted = 0.0
+        self.on_crowded: Callable[[], object] | None = None
+        """Called, not often, when the kernel should be asked to forget names: `forgetting`."""
         making: Final = Making(connection, scheme, self._nodes, self._names)
         self._open: Final = self._handles.open
         self._table: Final[dict[int, tuple[Handler, Finisher]]] = {
@@ -117,6 +119,12 @@ class Door:
                 self._wake(handle)
         self._connection.serve(self)
         self._connection.start()
+
+    def _note_crowd(self) -> None:
+        now = self._loop.now()
+        if self.on_crowded is not None and now >= self._crowd_noted + _CROWD_EVERY_S:
+            self._crowd_noted = now
+            self.on_crowded()
 
     # -- running requests ------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ still knows it (an open file) is nameless: its parent is 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
@@ -16,8 +16,9 @@ from redbear_host.errors import Refused
 from schemefs.journal import MOVE_AT, NAME_MAX, NODE_BYTES, NODES_USED, Journal
 from schemefs.protocol import ROOT_ID
 
-RECORD: Final = Struct("=QQI")  # lookups, parent, length of the name; the name follows at NAME_AT
+RECORD: Final = Struct("=QQII")  # lookups, parent, length of the name, kind; NAME_AT: the name
 NAME_AT: Final = 32
+PLAIN: Final = 1  # a kind: it is known to be no directory
 
 # A row moves by this note in the journal, so that a death between two stores leaves no half name:
 # the node (last to be written, first to be cleared), the node whose name it takes or 0, the new
@@ -44,10 +45,10 @@ class Nodes:
         self._finish_move()
         self._most: Final = shape.nodes
         self._crowd: Final = shape.nodes - shape.nodes // 4
-        self._plain: Final[dict[int, None]] = {}  # nodes known to be no directories, oldest first
-        self.on_crowded: Callable[[], object] | None = None  # three quarters are taken
+        self.on_crowded: Callable[[], object] | None = None
+        """Called with each name that comes while three quarters of the table are taken."""
         for slot in reversed(range(journal.words[NODES_USED])):
-            lookups, parent, length = RECORD.unpack_from(table, slot * NODE_BYTES)
+            lookups, parent, length, _ = RECORD.unpack_from(table, slot * NODE_BYTES)
             if lookups == 0:
                 self._free.append(slot)
                 continue
@@ -63,7 +64,6 @@ class Nodes:
     def _unbind(self, node: int) -> None:
         key = self._names.pop(node)
         self._paths.pop(node, None)
-        self._plain.pop(node, None)
         if key[0]:
             del self._by_name[key]
             left = self._below[key[0]] - 1
@@ -95,7 +95,7 @@ class Nodes:
     def remember(self, parent: int, name: bytes, plain: bool = False) -> int:
         """Count one more mention of `name` below `parent`; return its node id.
 
-        A `plain` node is no directory, so nothing but its own handles depends on it.
+        A `plain` node is no directory: the kernel may be asked to forget it.
         """
         node = self._by_name.get((parent, name))
         if node is None:
@@ -105,28 +105,13 @@ class Nodes:
             start = slot * NODE_BYTES
             self._table[start + NAME_AT : start + NAME_AT + len(name)] = name
             # The count decides whether the row is in use: it goes in last.
-            RECORD.pack_into(self._table, start, 0, parent, len(name))
+            RECORD.pack_into(self._table, start, 0, parent, len(name), plain * PLAIN)
             self._lookups[slot * self._step] = 1
             node = slot + 2
             self._bind(node, parent, name)
-            if plain:
-                self._plain[node] = None
         else:
             self._lookups[(node - 2) * self._step] += 1
         return node
-
-    def dispensable(self, used: Container[int]) -> list[tuple[int, bytes]]:
-        """Name a quarter of the table, as parent and name: plain nodes not in `used`, oldest first.
-
-        The kernel may forget them and ask again, without anybody noticing.
-        """
-        found: list[tuple[int, bytes]] = []
-        for node in self._plain:
-            if node not in used:
-                found.append(self._names[node])
-                if len(found) >= self._most // 4:
-                    break
-        return found
 
     def _take_slot(self) -> int:
         if len(self._names) >= self._crowd and self.on_crowded is not None:
@@ -202,7 +187,8 @@ class Nodes:
         start = (node - 2) * NODE_BYTES
         name = journal.bytes[_MOVE_NAME : _MOVE_NAME + min(length, NAME_MAX)]
         self._table[start + NAME_AT : start + NAME_AT + len(name)] = name
-        RECORD.pack_into(self._table, start, self._lookups[start // 8], parent, len(name))
+        lookups, _, _, kind = RECORD.unpack_from(self._table, start)
+        RECORD.pack_into(self._table, start, lookups, parent, len(name), kind)
         journal.quads[MOVE_AT // 8] = 0
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -209,6 +210,9 @@ def main() -> None:
     scheme.life = book.begin_life()
     crashed = scheme.life > 1
     door = Door(Connection(int(connection), book, loop, scheme.replays, crashed), scheme, loop)
+    forget = [sys.executable, "-I", "-m", "schemefs.forgetting", connection, journal]
+    fds = (int(connection), int(journal))
+    door.on_crowded = lambda: subprocess.Popen(forget, pass_fds=fds)
     door.start()
     loop.run()
 

@@ -97,19 +97,23 @@ def test_a_backed_file_is_read_and_written_with_or_without_the_scheme(rig):
         assert (rig.point / "backed").read_bytes()[100:103] == b"new"
 
 
+COUNT = 20_000
+
+
 def test_more_names_than_the_table_holds_can_be_looked_at_and_all_are_forgotten(tmp_path):
     folder, point = tmp_path / "back", tmp_path / "mnt"
     folder.mkdir()
     point.mkdir()
-    for number in range(5000):
+    for number in range(COUNT):
         (folder / f"file {number}").touch()
-    rig = Rig(point, "folder", str(folder), geometry=Geometry(nodes=1024))
+    rig = Rig(point, "folder", str(folder), geometry=Geometry(nodes=1 << 14))
     try:
         rig.start()
         with open(point / "file 0", "rb") as kept:
-            for number in range(5000):
+            for number in range(COUNT):
                 os.stat(point / f"file {number}")
             assert os.fstat(kept.fileno()).st_size == 0
-            assert len(os.listdir(point)) == 5000
+            assert len(os.listdir(point)) == COUNT
+            assert rig.server.poll() is None
     finally:
         rig.close()
