@@ -79,6 +79,8 @@ class Descriptors:
 
     def claim(self, tag: int, count: int) -> list[int]:
         """Return the `count` descriptors that came for `tag`."""
+        if self._allowance is None:
+            raise Refused(e.EOPNOTSUPP)
         # The message was sent before the entry was written, but may not have been read yet.
         while tag not in self._waiting and self._peek():
             if self.receive() is not None:

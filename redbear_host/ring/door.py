@@ -76,6 +76,7 @@ class RingDoor:
         self.due = 0  # at how many calls the next is recorded
         self._loop: Final = loop
         self._meter: Final = meter or Meter.create()
+        self._meter_is_ours: Final = meter is None
         self._counted = 0
         self._listener: Final[socket.socket] = listener_of(listener_fd)
         self._greetings: Final[dict[Greeting, None]] = {}
@@ -106,6 +107,8 @@ class RingDoor:
         self._greetings.clear()
         for client in list(self._clients):
             self._hang_up(client)
+        if self._meter_is_ours:
+            self._meter.close()
 
     # -- clients ---------------------------------------------------------------------------------
 

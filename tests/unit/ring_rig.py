@@ -10,6 +10,7 @@ import mmap
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -166,8 +167,9 @@ class Rig:
             self.loop.soon(lambda: None)
             self.loop.run_round()
 
-    def until(self, condition: Callable[[], Any], rounds: int = 2000) -> Any:
-        for _ in range(rounds):
+    def until(self, condition: Callable[[], Any]) -> Any:
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
             found = condition()
             if found:
                 return found
