@@ -113,11 +113,11 @@ class Tree:
 
     def link(self, node: Node, place: Place, caller: Caller) -> None:
         """Give a node one more name."""
+        self._check_new(place, caller)
         if isinstance(node, Directory):
             raise Refused(e.EPERM)
         if not node.links:
             raise Refused(e.ENOENT)
-        self._check_new(place, caller)
         self.room.take(NODE_ROOM)
         node.links += 1
         node.note_change()
