@@ -242,7 +242,9 @@ class Daemon(ExitStack):
         connection.on_end = self._on_end
         self._served += 1
         self.callback(connection.close)
-        Door(connection, scheme, self.loop).start()
+        door = Door(connection, scheme, self.loop)
+        door.on_crowded = lambda: self.say({"crowded": name})
+        door.start()
         ring = RingDoor(self._fds[entry["listener_fd"]], scheme, self.loop, meter)
         self.callback(ring.close)
         ring.start()
