@@ -28,6 +28,7 @@ from kernel_shim.service import Running, Service, State
 from kernel_shim.undo import process_started, unmount_all
 from redbear_host import linux
 from redbear_host.errors import ConfigError, RedbearError, TransportError
+from redbear_host.hw.ports import InterruptKind
 from redbear_host.scheme.loop import Loop
 from schemefs.mount import HARMLESS, mounts_below
 
@@ -238,14 +239,20 @@ class Supervisor:
 
     def _note_interrupts(self, device: Device, message: Mapping[str, Any]) -> None:
         """Let the scheme `irq` show the vectors that a daemon has switched on."""
-        found = device.interrupts(message["interrupts"], message["vectors"])
+        kind, count, line = (message.get(key) for key in ("interrupts", "vectors", "line"))
+        if kind not in tuple(InterruptKind) or type(count) is not int or type(line) is not int:
+            log.warning(
+                "the daemon of %s says what makes no sense: %.100s", device.address, message
+            )
+            return
+        found = device.interrupts(kind, max(0, count))
         unmasks = found.unmask_fd >= 0
         self.note(
             f"irq {device.address}",
             {
                 "irq": device.address,
-                "kind": message["interrupts"],
-                "line": message["line"],
+                "kind": kind,
+                "line": line,
                 "unmasks": unmasks,
             },
             [*found.event_fds, found.unmask_fd] if unmasks else found.event_fds,

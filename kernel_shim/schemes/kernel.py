@@ -40,6 +40,11 @@ class IrqNote:
     line: int = 0  # what configuration space says of an INTx line (INTERRUPT_LINE); 0: nothing
 
 
+def _not_wanted(message: Mapping[str, Any], fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
 class Kernel:
     """What is up, as the supervisor tells it."""
 
@@ -52,6 +57,7 @@ class Kernel:
         self.schemes: Final[dict[str, SchemeNote]] = {}
         self.irqs: Final[dict[tuple[str, int], IrqNote]] = {}
         self.on_irqs: list[Callable[[str], object]] = []  # called with a device that has others now
+        self.on_serio: Callable[[Mapping[str, Any], list[int]], object] = _not_wanted
         self.irq_counts: Callable[[], Mapping[int, int]] = dict  # by irq number; `irq` says it
         self._daemon: Final = daemon
         self._answers: Final[dict[int, Callable[[Mapping[str, Any], list[int]], None]]] = {}
@@ -85,6 +91,9 @@ class Kernel:
             self._forget_scheme(message["no_scheme"])
         elif "irq" in message:
             self._learn_irqs(message, fds)
+        elif "serio" in message:
+            self.on_serio(message, fds)
+            fds.clear()
         for fd in fds:
             os.close(fd)
 

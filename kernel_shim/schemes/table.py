@@ -22,6 +22,7 @@ TABLE: Final[tuple[KernelScheme, ...]] = (
     KernelScheme("namespace", "kernel_shim.schemes.namespace", False),
     KernelScheme("pipe", "kernel_shim.schemes.pipe", False),
     KernelScheme("proc", "kernel_shim.schemes.proc", False),
+    KernelScheme("serio", "kernel_shim.schemes.serio", False),
     KernelScheme("sys", "kernel_shim.schemes.sys", False),
     KernelScheme("thisproc", "kernel_shim.schemes.thisproc", False),
     KernelScheme("time", "kernel_shim.schemes.time", False),

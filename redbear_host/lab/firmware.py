@@ -17,6 +17,7 @@ import struct
 from typing import Final
 
 LINES: Final = 8  # q35 brings PIRQA to PIRQH to inputs 16 to 23 of the I/O APIC (ICH9, 5.8)
+SERIO: Final = (1, 12)  # inputs of keyboard and mouse: edges, which nobody masks
 
 _FIRST_INPUT: Final = 16
 _FIRE: Final = 0x30  # vector of line 0; all in one priority class, so handlers do not nest
@@ -54,7 +55,7 @@ def unmask_message(line: int) -> tuple[int, int]:
 
 
 def firmware(doorbell: int, first: int) -> bytes:
-    """Build the ROM; line n writes `first + n` to address `doorbell`."""
+    """Build the ROM; line n, then keyboard and mouse, write `first + n` to address `doorbell`."""
     rom = bytearray(b"\xf4" * _SIZE)
 
     def put(offset: int, content: bytes) -> None:
@@ -68,10 +69,18 @@ def firmware(doorbell: int, first: int) -> bytes:
         put(_HANDLERS + _HANDLER_SIZE * vector, _IRET)
     for line in range(LINES):
         # Mask before ringing: whoever hears the bell may want to unmask at once.
-        fire = _redirect(line, _MASKED) + _store(doorbell, first + line) + _store(_EOI, 0) + _IRET
-        unmask = _redirect(line, 0) + _store(_EOI, 0) + _IRET
+        fire = (
+            _redirect(_FIRST_INPUT + line, _level(line, _MASKED))
+            + _store(doorbell, first + line)
+            + _store(_EOI, 0)
+            + _IRET
+        )
+        unmask = _redirect(_FIRST_INPUT + line, _level(line, 0)) + _store(_EOI, 0) + _IRET
         put(_HANDLERS + _HANDLER_SIZE * (_FIRE + line), fire)
         put(_HANDLERS + _HANDLER_SIZE * (_UNMASK + line), unmask)
+    for number in range(len(SERIO)):
+        ring = _store(doorbell, first + LINES + number) + _store(_EOI, 0) + _IRET
+        put(_HANDLERS + _HANDLER_SIZE * (_FIRE + LINES + number), ring)
 
     # Flat code and data segments.  Their accessed bits are set: a ROM cannot be written.
     put(_GDT, struct.pack("<QQQ", 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF))
@@ -92,7 +101,8 @@ def firmware(doorbell: int, first: int) -> bytes:
         + b"\xb0\xff\xe6\x21\xe6\xa1"  # mask all of both 8259s: the timer ticks for nobody
         + _store(_SVR, _APIC_ENABLE | _SPURIOUS)
         # Level-triggered before any device runs: an edge at a masked input is forgotten.
-        + b"".join(_redirect(line, _MASKED) for line in range(LINES))
+        + b"".join(_redirect(_FIRST_INPUT + n, _level(n, _MASKED)) for n in range(LINES))
+        + b"".join(_redirect(pin, _FIRE + LINES + n) for n, pin in enumerate(SERIO))
         + _store(AWAKE, AWAKE_VALUE)
         + b"\xfb\xf4\xeb\xfd",  # sti; hlt; jmp to the hlt
     )  # fmt: skip
@@ -103,7 +113,10 @@ def _store(address: int, value: int) -> bytes:
     return b"\xc7\x05" + struct.pack("<II", address, value)  # mov dword [address], value
 
 
-def _redirect(line: int, mask: int) -> bytes:
-    # Entry: level, fixed delivery to APIC 0 (the upper word stays as it is after reset, zero).
-    entry = _IOREDTBL + 2 * (_FIRST_INPUT + line)
-    return _store(_IOREGSEL, entry) + _store(_IOWIN, mask | _LEVEL | _FIRE + line)
+def _level(line: int, mask: int) -> int:
+    return mask | _LEVEL | _FIRE + line
+
+
+def _redirect(pin: int, entry: int) -> bytes:
+    # Entry: fixed delivery to APIC 0 (the upper word stays as it is after reset, zero).
+    return _store(_IOREGSEL, _IOREDTBL + 2 * pin) + _store(_IOWIN, entry)

@@ -31,7 +31,7 @@ from redbear_host.lab.doorbell import MESSAGES as DOORBELL_MESSAGES
 from redbear_host.lab.doorbell import MESSAGES_SIZE as DOORBELL_MESSAGES_SIZE
 from redbear_host.lab.doorbell import REGISTER as DOORBELL_REGISTER
 from redbear_host.lab.doorbell import Doorbell
-from redbear_host.lab.firmware import AWAKE, AWAKE_VALUE, LINES, firmware, unmask_message
+from redbear_host.lab.firmware import AWAKE, AWAKE_VALUE, LINES, SERIO, firmware, unmask_message
 from redbear_host.lab.qemu import Qemu
 from redbear_host.lab.qmp import Qmp
 from redbear_host.lab.topology import ECAM, Found, Topology
@@ -112,7 +112,7 @@ class Machine:
             self._arena: Final = _memfd("redbear-lab-ram", memory, stack)
             self._memory: Final = memoryview(stack.enter_context(mmap.mmap(self._arena, memory)))
             stack.callback(self._memory.release)
-            self._doorbell: Final = Doorbell(vectors + LINES, LINES)
+            self._doorbell: Final = Doorbell(vectors + LINES + len(SERIO), LINES)
             stack.callback(self._doorbell.close)
             self._socket, wire_end = _pair(stack)
             monitor, monitor_end = _pair(stack)
@@ -160,11 +160,22 @@ class Machine:
         """Return the eventfds of a function's vectors, and of its line the one that unmasks it."""
         bell = self._doorbell
         if kind != InterruptKind.INTX:
-            messages = len(bell.vectors) - LINES
+            messages = len(bell.vectors) - LINES - len(SERIO)
             return InterruptFds(bell.vectors[: min(count, messages)])
         if found.line is None:
             return InterruptFds([])
-        return InterruptFds([bell.vectors[found.line - LINES]], bell.unmasks[found.line])
+        return InterruptFds([self._line_fd(found.line)], bell.unmasks[found.line])
+
+    def _line_fd(self, line: int) -> int:
+        return self._doorbell.vectors[line - LINES - len(SERIO)]
+
+    def serio_grant(self) -> tuple[dict[str, Any], list[int]]:
+        """Return what the scheme `serio` needs for the machine's keyboard and mouse.
+
+        It takes the conversation with QEMU, so that no function of the machine can be used then.
+        """
+        fds = [self._socket.fileno(), self._arena, *self._doorbell.vectors[-len(SERIO) :]]
+        return {"serio": "i8042", "arena_size": len(self._memory), "cookie": _COOKIE}, fds
 
     def quiesce(self, found: Found) -> None:
         """Stop DMA and interrupts of one function; only while no daemon uses the machine.
@@ -228,7 +239,7 @@ class Machine:
         if found.line is not None:
             members["intx_fd"] = len(fds)
             members["intx_unmask"] = list(unmask_message(found.line))
-            fds.append(self._doorbell.vectors[found.line - LINES])
+            fds.append(self._line_fd(found.line))
         members["vector_fds"] = list(range(len(fds), len(fds) + vectors))
         fds += self._doorbell.vectors[:vectors]
         return LabFunction(self, found, members, fds)
