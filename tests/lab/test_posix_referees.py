@@ -57,7 +57,10 @@ def run(*words: object, timeout: float = 60, **options) -> str:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("referees")
     (folder / "host").mkdir()
-    (folder / "config.toml").write_text(f'[daemon.filed]\nroot = "{folder / "host"}"\n')
+    (folder / "config.toml").write_text(
+        f'[daemon.filed]\nroot = "{folder / "host"}"\n'
+        f"[daemon.ramfs]\nsize = {512 << 20}\n"  # copy-file wants two of 128 MiB
+    )
     with Up(folder, "--config", folder / "config.toml") as it:
         yield it
 
