@@ -11,7 +11,10 @@ from typing import Any, Final, TypeAlias
 from kernel_shim.service import Running
 from kernel_shim.supervisor import Supervisor
 from redbear_host.abi import errno as e
-from redbear_host.errors import Refused
+from redbear_host.errors import RedbearError, Refused
+from redbear_host.namespace import login
+from redbear_host.namespace.build import schemes, tree
+from redbear_host.namespace.names import known
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class Answers:
         self._questions: Final = {
             "create": self._create,
             "kstop": self._kstop,
+            "namespace": self._namespace,
             "watch": self._watch,
         }
         supervisor.on_ask = self._on_ask
@@ -57,6 +61,19 @@ class Answers:
         log.info("stopped by /scheme/sys/kstop: %s", said["kstop"])
         self._supervisor.loop.stop()
         return {}, ()
+
+    def _namespace(self, said: dict[str, Any]) -> _Answer:
+        """Make the namespace that a user gets from `sudo`; the answer holds it, or an `errno`."""
+        instance = self._supervisor.instance
+        try:
+            wanted = login.load(None).by_sudo(said["namespace"])
+            return {}, (tree(instance, known(wanted, schemes(instance))),)
+        except Refused as refusal:
+            log.warning("no namespace for %s: %s", said["namespace"], refusal)
+            return {"errno": refusal.errno}, ()
+        except RedbearError as error:
+            log.warning("no namespace for %s: %s", said["namespace"], error)
+            return {"errno": e.EIO}, ()
 
     def _watch(self, said: dict[str, Any]) -> _Answer:
         """Restart a daemon so that it tells each register access, or no longer does.

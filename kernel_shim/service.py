@@ -45,6 +45,7 @@ class Service:
     module: str
     schemes: tuple[str, ...]
     file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
+    asks: frozenset[str] = frozenset()  # what it may ask: `kernel_shim.answers`
     is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
     policy: Policy | None = None  # what it may do when it serves; None: whatever root may

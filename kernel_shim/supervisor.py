@@ -29,6 +29,7 @@ from kernel_shim.undo import process_started, unmount_all
 from redbear_host import linux
 from redbear_host.errors import ConfigError, RedbearError, TransportError
 from redbear_host.hw.ports import InterruptKind
+from redbear_host.namespace.build import Instance
 from redbear_host.scheme.loop import Loop
 from schemefs.mount import HARMLESS, mounts_below
 
@@ -49,6 +50,7 @@ class Supervisor:
         self.loop: Final = Loop()
         # Once and now: later, to follow links means to ask file systems that may hang.
         self.mount: Final = mount.resolve()
+        self.instance: Final = Instance(self.mount, run_dir.path.resolve())
         self._run_dir: Final = run_dir
         self._running: Final[list[Running]] = []
         self._devices: Final[list[dict[str, Any]]] = []
@@ -296,7 +298,7 @@ class Supervisor:
             running.gone = True
         elif "interrupts" in message and running.service.device is not None:
             self._note_interrupts(running.service.device, message)
-        elif running.service.is_kernel:
+        elif running.service.is_kernel or not running.service.asks.isdisjoint(message):
             self.on_ask(running, message)
         else:
             log.warning("%s says what it has no right to: %.100s", running.service.name, message)

@@ -5,6 +5,7 @@
 summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
 file_roots = []                       # those of them whose root is a file: /scheme/rand
+asks = []                             # what it may ask the shim: "namespace"
 start = "always"                      # or "asked": only where a configuration says so
 
 [daemon.restart]                      # more deaths before it was ready, and it is given up
@@ -128,6 +129,7 @@ class Manifest:
     schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
     file_roots: Annotated[tuple[str, ...], "Those of them whose root is a file."] = ()
     start: Annotated[str, "When a daemon without [match] is started: always or asked."] = "always"
+    asks: Annotated[tuple[str, ...], "What it may ask the shim: namespace."] = ()
     restart: Restart = field(default_factory=Restart)
     sandbox: Sandbox = field(default_factory=Sandbox)
     match: Match | None = None

@@ -52,6 +52,7 @@ def base_services(wanted: Config, functions: Sequence[Mapping[str, Any]]) -> lis
                 module=manifest.module,
                 schemes=manifest.scheme_names(None),
                 file_roots=manifest.file_roots,
+                asks=frozenset(manifest.asks),
                 policy=wanted.policy(manifest),
                 options=wanted.options(manifest),
                 facts=scratch | (_pci_facts(functions) if manifest.name == "pcid" else {}),
