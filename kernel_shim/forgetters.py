@@ -19,11 +19,11 @@ class Forgetters:
 
     def __init__(self, loop: Loop) -> None:
         self._loop: Final = loop
-        self._busy: Final[set[str]] = set()
+        self.busy: Final[set[str]] = set()  # names of schemes
 
     def begin(self, scheme: MountedScheme) -> None:
         """Start one, unless one is at work (`schemefs.forgetting` says why it is a process)."""
-        if scheme.name in self._busy:
+        if scheme.name in self.busy:
             return
         fds = (scheme.connection_fd, scheme.journal.fd)
         argv = [sys.executable, "-I", "-m", "schemefs.forgetting", *map(str, fds)]
@@ -36,11 +36,11 @@ class Forgetters:
             return
         pidfd = os.pidfd_open(process.pid)
         process.returncode = 0  # it is waited for through its pidfd, not by subprocess
-        self._busy.add(scheme.name)
+        self.busy.add(scheme.name)
         self._loop.watch(pidfd, lambda: self._end(scheme.name, pidfd))
 
     def _end(self, name: str, pidfd: int) -> None:
         self._loop.unwatch(pidfd)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
-        self._busy.discard(name)
+        self.busy.discard(name)

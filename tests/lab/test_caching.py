@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from schemefs_rig import Rig
 
-from schemefs.journal import Geometry
+from kernel_shim.forgetters import Forgetters
+from redbear_host.scheme.loop import Loop
+from schemefs.journal import NODE_BYTES, NODES_USED, Geometry
+from schemefs.nodes import RECORD
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -117,3 +122,39 @@ def test_more_names_than_the_table_holds_can_be_looked_at_and_all_are_forgotten(
             assert rig.server.poll() is None
     finally:
         rig.close()
+
+
+def known_names(journal):
+    """Count the rows of the table of names that the kernel knows."""
+    at = [journal.geometry.nodes_at + row * NODE_BYTES for row in range(journal.words[NODES_USED])]
+    return sum(RECORD.unpack_from(journal.bytes, start)[0] > 0 for start in at)
+
+
+def test_the_shims_forgetter_makes_the_kernel_forget_all_but_what_is_open(rig):
+    (rig.back / "dir").mkdir()
+    for number in range(200):
+        (rig.back / "dir" / f"file {number}").touch()
+    loop = Loop()
+    scheme = SimpleNamespace(name="folder", connection_fd=rig.fd, journal=rig.journal)
+    with open(rig.point / "dir" / "file 0", "rb"):
+        for number in range(200):
+            os.stat(rig.point / "dir" / f"file {number}")
+        assert known_names(rig.journal) == 201
+        forgetters = Forgetters(loop)
+        forgetters.begin(scheme)
+        forgetters.begin(scheme)  # one is enough
+        deadline = time.monotonic() + 20
+        while known_names(rig.journal) > 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        loop.run_round()  # it has ended, and is waited for
+        assert not forgetters.busy
+        os.stat(rig.point / "dir" / "file 7")
+    loop.close()
+
+
+def test_a_journal_takes_little_memory_while_little_is_asked(rig):
+    (rig.point / "a").write_bytes(bytes(100_000))
+    (rig.point / "a").unlink()
+    assert os.fstat(rig.journal.fd).st_blocks * 512 < 3 << 20
+    assert rig.journal.geometry.size > 64 << 20
