@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from redbear_host.sandbox.capabilities import mask
 from redbear_host.sandbox.rules import Rule, from_wire, to_wire
 
 # "rb" and a number: above what distributions, systemd and subordinate ids use (uids.conf(5)).
@@ -21,11 +20,6 @@ class Policy:
     keeps: tuple[str, ...] = ()  # capabilities
     root: str | None = None  # the folder that stays visible, as `/`; None: nothing does
     uid: int = FIRST_UID  # and group
-
-    @property
-    def capabilities(self) -> int:
-        """The capabilities that are kept, a bit each."""
-        return mask(self.keeps)
 
     def with_uid(self, number: int) -> Policy:
         """Return the same for the instance's daemon of this number."""

@@ -6,28 +6,61 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import probes
 import pytest
-from sandbox_rig import FEWEST, Probed, asked_for, check_from_inside, check_from_outside
+from sandbox_rig import FEWEST, asked_for, check_from_inside, check_from_outside, outcome
+
+from kernel_shim.rundir import RunDir
+from kernel_shim.supervisor import Supervisor
+from redbear_host import config
+from redbear_host.bdf import Bdf
+from redbear_host.cli.base import base_services
+from redbear_host.cli.plan import check_lab, plan
+from redbear_host.manifest import Manifest, installed
 
 pytestmark = pytest.mark.timeout(240)
 
 CONTROL = "import json, os, probes; print(json.dumps(probes.run(os.getppid(), control=True)))"
 
 
-def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path):
-    with Probed(tmp_path, "--device", ssd, *asked_for(tmp_path)) as probed:
-        names = [daemon["name"] for daemon in probed.daemons()]
-        assert any(name.startswith("nvmed") for name in names)
-        for daemon in probed.daemons():
-            check_from_inside(daemon["name"], probed.outcome(daemon["name"]))
-            check_from_outside(daemon)
+def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch):
+    """One after the other: all at once keep an emulated processor busy for half a minute."""
+    monkeypatch.setattr(Manifest, "module", property(lambda self: "tests.lab.probed"))
+    wanted = config.merge(
+        config.load(Path(asked_for(tmp_path)[1]), installed(), check_lab),
+        mount=tmp_path / "scheme",
+        run_dir=tmp_path / "run",
+        devices=[Bdf.parse(ssd)],
+    )
+    run_dir = RunDir(wanted.general.run_dir)
+    supervisor = Supervisor(run_dir, wanted.general.mount)
+    try:
+        supervisor.open()
+        (function,) = plan(wanted)
+        taken = function.take(supervisor)
+        for service in base_services(wanted, [taken]):
+            (running,) = supervisor.start(service)
+            check(run_dir, running)
+        function.start(supervisor, wanted)
+        nvmed = supervisor.services[-1]
+        assert nvmed.service.name.startswith("nvmed.")
+        check(run_dir, nvmed)
         data = os.urandom(4096)
-        with (probed.disk / "1").open("r+b", buffering=0) as file:
+        disk = wanted.general.mount / nvmed.schemes[0].name / "1"
+        with disk.open("r+b", buffering=0) as file:
             file.write(data)
             assert os.pread(file.fileno(), 4096, 0) == data
-        assert all(daemon["restarts"] == 0 for daemon in probed.daemons())
+        assert [r.life for r in supervisor.services] == [1] * len(supervisor.services)
+    finally:
+        supervisor.close()
+
+
+def check(run_dir, running):
+    name = running.service.name
+    check_from_inside(name, outcome(run_dir.log_path(name)))
+    check_from_outside({"name": name, "pid": running.pid})
 
 
 def test_outside_of_a_sandbox_none_of_it_is_denied():
