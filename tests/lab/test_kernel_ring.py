@@ -14,6 +14,7 @@ from kernel_rig import KernelRig
 from redbear_host import client
 from redbear_host.abi import flags as f
 from redbear_host.abi.event import EVENT_TIMEOUT_ID
+from redbear_host.client import connection
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,6 +27,8 @@ def rig(tmp_path, monkeypatch):
         monkeypatch.setenv("REDBEAR_RINGS", str(tmp_path / "run/ring"))
         monkeypatch.setenv("REDBEAR_SCHEME", str(rig.mount))
         yield rig
+        for made in list(connection._all):  # now, rather than when the garbage is collected
+            made.hang_up()
         client.forget()
 
 
