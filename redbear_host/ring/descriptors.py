@@ -100,7 +100,7 @@ class Descriptors:
 
     def send(self, tag: int, fds: Sequence[int]) -> None:
         """Send descriptors ahead of the answer to `tag`; a client without room gets none."""
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             self._socket.sendmsg([lay.FDS.pack(tag, len(fds))], rights)
         except BlockingIOError:

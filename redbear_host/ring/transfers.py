@@ -163,8 +163,7 @@ class Transfers:
         try:
             if len(result) > entry[5]:
                 raise Refused(e.EIO)
-            if result:
-                request.client.descriptors.send(entry[2], result)
+            request.client.descriptors.send(entry[2], result)
         finally:
             for fd in result:
                 os.close(fd)

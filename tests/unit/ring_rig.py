@@ -101,7 +101,7 @@ class RawClient:
                 self.bells += 1
             elif data:
                 tag, count = struct.unpack("<II", data)
-                fds = list(array.array("i", ancillary[0][2]))
+                fds = list(array.array("i", ancillary[0][2] if ancillary else b""))
                 assert len(fds) == count
                 self.fds[tag] = fds
             else:

@@ -62,7 +62,8 @@ class Toy(Scheme):
         return self._new(path, POSITIONED if path == "file" else 0)
 
     def dup(self, handle, name, request):
-        return self._new(f"{self.open[handle]}+{bytes(name).decode()}")
+        below = bytes(name[:8]).decode(errors="replace")
+        return self._new(f"{self.open[handle][:8]}+{below}")
 
     def on_close(self, handle):
         self.log.append(("on_close", handle))
