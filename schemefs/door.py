@@ -97,6 +97,7 @@ class Door:
             p.RELEASEDIR: (self._opening.release, self._finish_empty),
             p.READDIR: (self._readdir, self._finish_bytes),
             p.READDIRPLUS: (self._readdir, self._finish_bytes),
+            p.ACCESS: (self._names.access, self._finish_empty),
             p.STATFS: (self._names.statfs, self._finish_bytes),
             p.LSEEK: (self._lseek, self._finish_bytes),
             p.POLL: (self._poll, self._finish_bytes),

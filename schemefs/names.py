@@ -184,6 +184,20 @@ class Names:
             if passing:
                 self._scheme.on_close(number)
 
+    def access(self, request: FuseRequest) -> None:
+        """Ask the scheme what the caller may do: chdir(2) and access(2) wonder."""
+        mask, _ = p.ACCESS_IN.unpack_from(request.head, p.IN_HEADER.size)
+        handle = self._nameless(request.node)
+        if handle is not None:
+            self._scheme.access(handle.number, mask, request)
+            return
+        path = self._nodes.path(request.node)
+        opened = at_once(self._scheme.openat(ROOT, path, LOOK, 0, request))
+        try:
+            self._scheme.access(opened.handle, mask, request)
+        finally:
+            self._scheme.on_close(opened.handle)
+
     def statfs(self, request: FuseRequest) -> bytes:
         """Describe what the scheme's root lives on; zeros where the scheme does not say."""
         opened = at_once(self._scheme.openat(ROOT, "", LOOK, 0, request))

@@ -40,6 +40,7 @@ OPENDIR: Final = 27
 READDIR: Final = 28
 RELEASEDIR: Final = 29
 FSYNCDIR: Final = 30
+ACCESS: Final = 34
 CREATE: Final = 35
 INTERRUPT: Final = 36
 DESTROY: Final = 38
@@ -116,6 +117,7 @@ ATTR: Final = Struct("=QQQQQQIIIIIIIIII")
 # ino size blocks, atime mtime ctime, the same in ns, mode nlink uid gid rdev blksize flags
 ENTRY_OUT: Final = Struct("=QQQQII")  # nodeid generation entry_valid attr_valid …_nsec; then ATTR
 ATTR_OUT: Final = Struct("=QII")  # attr_valid attr_valid_nsec dummy; then ATTR
+ACCESS_IN: Final = Struct("=II")  # mask padding
 GETATTR_IN: Final = Struct("=IIQ")  # getattr_flags dummy fh
 SETATTR_IN: Final = Struct("=IIQQQQQQIIIIIIII")
 # valid padding fh size lock_owner atime mtime ctime atimensec mtimensec ctimensec mode unused4 uid

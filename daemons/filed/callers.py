@@ -8,6 +8,7 @@ waits for its answer meanwhile and cannot change them, and one look costs 3 µs.
 from __future__ import annotations
 
 import os
+import stat
 from collections import OrderedDict
 from typing import Final, Self
 
@@ -65,6 +66,18 @@ class Callers:
     def become_root(self) -> None:
         """Act as root, for what is not done for a caller."""
         self.become(_ROOT)
+
+    def may(self, found: os.stat_result, wanted: int, caller: Caller) -> bool:
+        """Tell by a file's mode whether `caller` may do all of `wanted`: read 4, write 2, run 1."""
+        mode = found.st_mode
+        if caller.uid == 0:
+            runs = stat.S_ISDIR(mode) or mode & 0o111
+            return bool(runs) or not wanted & 1
+        if caller.uid == found.st_uid:
+            mode >>= 6
+        elif found.st_gid == caller.gid or found.st_gid in self._groups_of(caller.pid):
+            mode >>= 3
+        return not wanted & ~mode & 7
 
     def _set(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
         if _NOBODY in (uid, gid):

@@ -68,14 +68,19 @@ class Names:
 
     # -- opening -----------------------------------------------------------------------------------
 
-    def open(self, path: bytes, flags: int, request: Request) -> Handle:
-        """Open `path` with Redox's `flags` for the caller of `request`."""
+    def open(
+        self, path: bytes, flags: int, request: Request
+    ) -> tuple[Handle, os.stat_result | None]:
+        """Open `path` with Redox's `flags` for the caller of `request`.
+
+        Also returns what it is, but for what is only looked at.
+        """
         self._callers.become(request.caller)
         access = flags & f.O_ACCMODE
         if flags & f.O_STAT or not access:
-            return self._look(path, flags)
+            return self._look(path, flags), None
         if flags & f.O_SYMLINK:
-            return self._open_link(path, flags, request)
+            return self._open_link(path, flags), None
         if flags & f.O_CREAT and flags & f.O_DIRECTORY:
             self._make_directory(path, flags, request)
             flags &= ~(f.O_EXCL | f.O_CREAT)
@@ -95,22 +100,18 @@ class Names:
             fd = calls.open_beneath(self._root, path or b".", wanted, mode)
         except OSError as err:
             if made and err.errno == errno.EACCES:  # made without the right to read it
-                return self._look(path, flags)
+                return self._look(path, flags), None
             fd = self._open_again(path, wanted, err, request)
-        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        found = _describe(fd)
+        kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFDIR and not flags & f.O_DIRECTORY:
             os.close(fd)
             raise Refused(e.EISDIR)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             os.close(fd)
             raise Refused(e.ENXIO)
-        return Handle(
-            fd,
-            path,
-            looks=False,
-            may_read=access != f.O_WRONLY,
-            may_write=access != f.O_RDONLY,
-        )
+        reads, writes = access != f.O_WRONLY, access != f.O_RDONLY
+        return Handle(fd, path, looks=False, may_read=reads, may_write=writes), found
 
     def _look(self, path: bytes, flags: int) -> Handle:
         only = os.O_DIRECTORY if flags & f.O_DIRECTORY else 0
@@ -126,12 +127,12 @@ class Names:
         if isinstance(request, Unheard) and err.errno == errno.EACCES:
             self._callers.become_root()
             fd = calls.open_beneath(self._root, path or b".", wanted)
-            if os.fstat(fd).st_uid == caller.uid:
+            if _describe(fd).st_uid == caller.uid:
                 return fd
             os.close(fd)
         if request.replayed and err.errno == errno.EEXIST and wanted & os.O_EXCL:
             fd = calls.open_beneath(self._root, path, wanted & ~(os.O_CREAT | os.O_EXCL))
-            found = os.fstat(fd)
+            found = _describe(fd)
             if stat.S_ISREG(found.st_mode) and _is_fresh(found, caller):
                 return fd
             os.close(fd)
@@ -150,7 +151,7 @@ class Names:
         finally:
             os.close(place.folder)
         fd = calls.open_beneath(self._root, path, _LOOK | os.O_DIRECTORY)
-        found = os.fstat(fd)
+        found = _describe(fd)
         os.close(fd)
         # An empty directory is linked from itself and its parent; some file systems count one.
         if not _is_fresh(found, request.caller) or found.st_nlink > 2:
@@ -158,7 +159,7 @@ class Names:
 
     # -- links -------------------------------------------------------------------------------------
 
-    def _open_link(self, path: bytes, flags: int, request: Request) -> Handle:
+    def _open_link(self, path: bytes, flags: int) -> Handle:
         """Open a link itself, or begin one, which is made when its target is written."""
         try:
             fd = calls.open_beneath(self._root, path or b".", _LOOK)
@@ -170,7 +171,7 @@ class Names:
         if flags & f.O_CREAT and flags & f.O_EXCL:
             os.close(fd)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+        if not stat.S_ISLNK(_describe(fd).st_mode):
             os.close(fd)
             raise Refused(e.EINVAL)
         return Handle(fd, path, looks=True)
@@ -267,10 +268,19 @@ class Names:
             fd = calls.open_beneath(self._root, handle.path or b".", _LOOK)
         except FileNotFoundError:
             raise Refused(e.ESTALE) from None
-        named, held = os.fstat(fd), os.fstat(handle.fd)
+        named, held = _describe(fd), os.fstat(handle.fd)
         os.close(fd)
         if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
             raise Refused(e.ESTALE)
+
+
+def _describe(fd: int) -> os.stat_result:
+    """Describe a new descriptor; it is closed if that fails (a server behind it has gone)."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        os.close(fd)
+        raise
 
 
 def _is_fresh(found: os.stat_result, caller: Caller) -> bool:

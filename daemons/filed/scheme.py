@@ -67,14 +67,11 @@ class FileScheme(Scheme):
         """Open as Linux would for this caller; O_STAT looks at what is there, also at a link."""
         full = self._names.full(path, self._handles[parent] if parent else None)
         try:
-            handle = self._names.open(full, flags, request)
+            handle, found = self._names.open(full, flags, request)
         except OSError as err:
             raise refused(err) from None
         number = self._handles.add(handle)
-        if handle.looks or handle.fd < 0:
-            return Opened(number, POSITIONED)
-        found = os.fstat(handle.fd)
-        if not is_regular(found):
+        if found is None or not is_regular(found):
             return Opened(number, POSITIONED)
         if found.st_nlink > 1 or found.st_mode & _SET_ID:
             # Linux keeps pages by name: two names would have them twice, and differently.  And who
@@ -193,7 +190,7 @@ class FileScheme(Scheme):
         The client's kernel sent the end of the file with it.  If the file still ends there it has
         not; if our bytes stand there it has; else nobody knows.
         """
-        size = os.fstat(one.fd).st_size
+        size = _found(one).st_size
         if size == offset:
             return False
         if one.may_read and calls.read_at(one.fd, len(data), offset) == bytes(data):
@@ -233,9 +230,7 @@ class FileScheme(Scheme):
     def fstat(self, handle: int) -> Stat:
         """Describe the file as it is now."""
         one = self._handles[handle]
-        if one.fd < 0:
-            return describe_link()
-        return describe(os.fstat(one.fd))
+        return describe_link() if one.fd < 0 else describe(_found(one))
 
     def fstatvfs(self, handle: int) -> StatVfs:
         """Describe the host's file system."""
@@ -247,6 +242,11 @@ class FileScheme(Scheme):
     def fsize(self, handle: int) -> int:
         """Return the size in bytes."""
         return self.fstat(handle).st_size
+
+    def access(self, handle: int, wanted: int, request: Request) -> None:
+        """Judge by the mode alone; an ACL counts when it comes to it."""
+        if not self._callers.may(_found(self._handles[handle]), wanted, request.caller):
+            raise Refused(e.EACCES)
 
     def fchmod(self, handle: int, mode: int, request: Request) -> None:
         """Change permission bits: the owner's and root's right."""
@@ -291,7 +291,7 @@ class FileScheme(Scheme):
     ) -> Mapped:
         """Hand out the host's file itself, to whoever may read it, and write it if it asks to."""
         one = self._handles[handle]
-        if one.looks or one.fd < 0 or not is_regular(os.fstat(one.fd)):
+        if one.looks or not is_regular(_found(one)):
             raise Refused(e.ENODEV)
         writes = flags & f.PROT_WRITE and flags & f.MAP_SHARED
         if not one.may_read or (writes and not one.may_write) or flags & f.PROT_EXEC:
@@ -302,6 +302,13 @@ class FileScheme(Scheme):
 
     def munmap(self, handle: int, offset: int, size: int, flags: int) -> None:
         """Nothing to do: the pages are the host's."""
+
+
+def _found(one: Handle) -> os.stat_result:
+    try:
+        return os.fstat(one.fd)
+    except OSError as err:
+        raise refused(err) from None
 
 
 def _rwf(fcntl_flags: int) -> int:

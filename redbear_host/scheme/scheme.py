@@ -201,6 +201,13 @@ class Scheme:
         """Return the size SEEK_END counts from, in bytes."""
         raise Refused(e.ESPIPE)
 
+    def access(self, handle: int, wanted: int, request: Request) -> None:
+        """Refuse with EACCES what the caller may not do: read (4), write (2), run or search (1).
+
+        For Linux's access(2) and chdir(2).  Redox opens to find out, and where this is not
+        overridden it is the open that decides.
+        """
+
     def fchmod(self, handle: int, mode: int, request: Request) -> None:
         """Change permission bits."""
         raise Refused(e.EOPNOTSUPP)

@@ -120,6 +120,9 @@ def test_the_hosts_permissions_decide_for_each_caller(
     make(host / "file", mode, owner, group)
     assert attempt(place / "file", READ, uid, groups) == reads
     assert attempt(place / "file", WRITE, uid, groups) == writes
+    for right, outcome in (("R_OK", reads), ("W_OK", writes)):
+        asked = f"if not os.access(place, os.{right}): raise PermissionError(errno.EACCES, '')"
+        assert attempt(place / "file", asked, uid, groups) == outcome
 
 
 def test_a_directory_that_may_not_be_searched_hides_what_is_below(host: Path, place: Path) -> None:
@@ -128,7 +131,9 @@ def test_a_directory_that_may_not_be_searched_hides_what_is_below(host: Path, pl
     assert attempt(place / "file", READ) == "EACCES"
     assert attempt(place / "file", "os.stat(place)") == "EACCES"
     assert attempt(place, "os.listdir(place)") == "EACCES"
+    assert attempt(place, "os.chdir(place)") == "EACCES"
     host.chmod(0o711)
+    assert attempt(place, "os.chdir(place)") == "ok"
     assert attempt(place / "file", READ) == "ok"
     assert attempt(place, "os.listdir(place)") == "EACCES"
     assert attempt(place / "new", "open(place, 'w')") == "EACCES"
@@ -228,9 +233,7 @@ def test_special_files_are_looked_at_and_not_opened(host: Path, place: Path) -> 
     assert sorted(os.listdir(place)) == ["disk", "fifo", "null"]
 
 
-def test_links_are_followed_by_the_client_and_not_by_filed(
-    up: Up, host: Path, place: Path
-) -> None:
+def test_links_are_followed_by_the_client_and_not_by_filed(up: Up, host: Path, place: Path) -> None:
     """They lead where the client's own root and mounts lead, with the client's own rights."""
     (up.mount.parent / "secret").write_text("beside the mount")
     (host / "absolute").symlink_to("/etc/hostname")
