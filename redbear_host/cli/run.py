@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from redbear_host import config
 from redbear_host.errors import ConfigError
-from redbear_host.namespace import build, login, names
+from redbear_host.namespace import build, login, names, typed
 from redbear_host.namespace.build import Instance
 
 HELP: Final = "run a command that sees only some of the schemes"
@@ -110,7 +110,7 @@ def _granted(
     if args.null:
         return names.known(names.NULL, there)
     if args.schemes is not None:
-        return names.select_or_say(names.parse(args.schemes), there)
+        return typed.select_or_say(typed.parse(args.schemes), there)
     lists = login.load(args.login_schemes)
     return names.known(lists.of(user.pw_name if user else "root"), there)
 

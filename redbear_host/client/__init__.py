@@ -41,6 +41,7 @@ from redbear_host.client.fd import (
     write,
 )
 from redbear_host.client.mapping import Mapping, fmap, funmap
+from redbear_host.client.namespaces import getns, mkns, register_scheme_to_ns, setns, setrens
 from redbear_host.client.process import (
     CLOCK_MONOTONIC,
     CLOCK_REALTIME,
@@ -90,16 +91,21 @@ __all__ = [
     "getdents",
     "getegid",
     "geteuid",
+    "getns",
     "getpid",
     "getrgid",
     "getruid",
     "kill",
     "lseek",
+    "mkns",
     "open",
     "openat",
     "read",
     "recvfd",
+    "register_scheme_to_ns",
     "sendfd",
+    "setns",
+    "setrens",
     "strerror",
     "unlinkat",
     "waitpid",

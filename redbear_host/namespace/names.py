@@ -6,12 +6,11 @@ bare `*` for all there are.  A plain name that does not exist is an error, a pre
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from redbear_host.abi import errno as e
-from redbear_host.errors import ConfigError, Refused
-from redbear_host.toml_table import did_you_mean
+from redbear_host.errors import Refused
 
 NAME_MOST: Final = 255  # bytes: a scheme's name is the name of a file here
 NULL: Final = ("memory", "pipe")  # what Redox's null namespace holds
@@ -30,21 +29,6 @@ def check(name: str) -> str:
     return name
 
 
-def parse(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list as a user types it; `ConfigError` for a name that cannot be."""
-    names = tuple(part.strip() for part in text.split(","))
-    for name in names:
-        try:
-            check(name.removesuffix("*") or "all")
-            if not name:
-                raise Refused(e.EINVAL, "a name is missing")
-        except Refused as refusal:
-            raise ConfigError(
-                f"--schemes {text}: {refusal}", "write them as: --schemes rand,log,disk*"
-            ) from None
-    return names
-
-
 def select(wanted: Iterable[str], there: Collection[str]) -> tuple[str, ...]:
     """Return the names `wanted` stands for, each once, sorted; ENODEV for an unknown plain name."""
     found: set[str] = set()
@@ -56,17 +40,6 @@ def select(wanted: Iterable[str], there: Collection[str]) -> tuple[str, ...]:
         else:
             raise Refused(e.ENODEV, f"there is no scheme {name!r}")
     return tuple(sorted(found))
-
-
-def select_or_say(wanted: Sequence[str], there: Collection[str]) -> tuple[str, ...]:
-    """Do as `select` for a user: `ConfigError` says what there is."""
-    for name in wanted:
-        if not name.endswith("*") and name not in there:
-            raise ConfigError(
-                f"there is no scheme {name!r} (ENODEV)",
-                did_you_mean(name, there) or f"there is: {', '.join(sorted(there)) or 'none'}",
-            )
-    return select(wanted, there)
 
 
 def known(wanted: Iterable[str], there: Collection[str]) -> tuple[str, ...]:
