@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 
 import pytest
 
@@ -120,6 +121,11 @@ def test_only_owners_change_modes_times_and_groups_and_only_root_owners(scheme):
     assert errno_of(scheme.futimens, handle, times, BOB) == e.EPERM
     assert errno_of(scheme.fchown, handle, 1001, keep, ALICE) == e.EPERM
     assert errno_of(scheme.fchown, handle, keep, 1001, ALICE) == e.EPERM
+    now = (TimeSpec(tv_sec=int(time.time()), tv_nsec=0),) * 2
+    assert errno_of(scheme.futimens, handle, now, BOB) == e.EACCES  # as Linux has it: no permission
+    scheme.fchmod(handle, 0o4757, ALICE)
+    assert errno_of(scheme.futimens, handle, now, BOB) == 0
+    scheme.fchmod(handle, 0o4755, ALICE)
     scheme.futimens(handle, times, ALICE)
     scheme.fchown(handle, keep, 1000, ALICE)
     found = scheme.fstat(handle)
