@@ -21,7 +21,8 @@ can make a write to it block, and closing a file on FUSE waits for whoever serve
 Indexes count up and wrap at 2**32; an entry's place is its index modulo the (power of two) number
 of entries.  Who writes an entry writes the index after it.  SQ_TAIL and CQ_HEAD are the client's,
 SQ_HEAD and CQ_TAIL the daemon's.  The daemon takes no Sqe for whose answer there would be no Cqe
-left, so it never waits for a client.
+left, so it never waits for a client; one that has seen all Cqes in use rings once more when it has
+read some.
 
 In an Sqe, every pointer is an offset into the arena, and everything else lies where
 `redbear_host.abi.sqe.Opcode` says.  The arena belongs to the client: it chooses where the payload
