@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from redbear_host.abi import errno as e
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.meter import Meter, Record
+from redbear_host.scheme.request import Caller
 from schemefs import protocol as p
 from schemefs.errno import to_linux
 from schemefs.journal import DATA, LENGTH, LOST, MEDIUM_BYTES, TRIES, Journal
@@ -25,12 +26,17 @@ from schemefs.request import EMPTY, FuseRequest
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 64  # requests taken before the loop looks at interrupts and timers again
+_LOOK_AGAIN: Final = 15  # of the count of rounds: whether a single request has company is not asked
+_RESERVE: Final = 2  # free slots that only prompt requests may have
 _MAX_TRIES: Final = 3  # a request that was in hand at more crashes than this is answered EIO
 # These are dealt with at once and never wait, so they may use the last free slot.
 _SILENT: Final = frozenset((p.INTERRUPT, p.FORGET, p.BATCH_FORGET))  # answered by silence
 _CLOSING: Final = frozenset((p.RELEASE, p.RELEASEDIR))
 _PROMPT: Final = _SILENT | _CLOSING
 _INTERRUPTS: Final = 1  # this bit of a unique: an answer to that request's INTERRUPT
+
+_HEAD_BYTES: Final = p.HEAD_BYTES
+_READ: Final = p.READ
 
 _out = p.OUT_HEADER.pack
 _head = p.HEAD.unpack_from
@@ -41,6 +47,15 @@ class Server(Protocol):
 
     def deliver(self, request: FuseRequest) -> None:
         """Handle one request."""
+        ...
+
+    def read(
+        self, request: FuseRequest, fh: int, offset: int, size: int, flags: int
+    ) -> bytes | bytearray | memoryview | None:
+        """Handle a READ; return what to answer with, or None: it is kept, or answered already.
+
+        The arguments are not in `request` yet: most reads need them only once.
+        """
         ...
 
     def finish(self, request: FuseRequest, result: Any) -> None:
@@ -84,6 +99,9 @@ class Connection:
         self._staging_view: memoryview = EMPTY
         self._armed: FuseRequest | None = None
         self._paused = False
+        self._scarce = True  # there may be no slot to spare
+        self._alone = True  # one request came at a time lately
+        self._rounds = 0
         self._server: Server | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -187,21 +205,21 @@ class Connection:
             request.opcode,
             request.unique,
             request.node,
-            uid,
-            gid,
-            pid,
-            _,
+            who,
             request.fh,
             request.offset,
             request.size,
-            _,
-            _,
             request.flags,
-            _,
         ) = _head(request.head)
-        caller = request.caller
-        if caller[0] != pid or caller[1] != uid or caller[2] != gid:
-            request.caller = type(caller)(pid, uid, gid)
+        if who != request.who:
+            self._meet(request, who)
+
+    @staticmethod
+    def _meet(request: FuseRequest, who: bytes) -> None:
+        """Note who calls, where a slot's last request came from somebody else."""
+        uid, gid, pid = p.CALLER.unpack(who)
+        request.who = who
+        request.caller = Caller(pid, uid, gid)
 
     def _next_staging(self) -> None:
         if self._big:
@@ -225,6 +243,7 @@ class Connection:
         if not self._free:
             self._free.extend(reversed(self.journal.more_slots()))
         request.iov[1] = self._staging_view
+        self._scarce = len(self._free) < _RESERVE
         self._armed = request
 
     def start(self) -> None:
@@ -238,37 +257,102 @@ class Connection:
         self._meter.calls += self._calls - before  # the ring door counts there too
 
     def _take_batch(self) -> None:
-        fd, readv, every = self.fd, os.readv, self._meter.every
-        for _ in range(_BATCH):
-            request = self._armed
+        """Take requests until there are none, or as many as the loop can wait for.
+
+        To find none costs as much as to find one.  So after a batch of one no second is looked for,
+        until every 16th time: a client that waits for each answer cannot have asked again yet.
+        """
+        fd, readv, writev, words = self.fd, os.readv, os.writev, self._words
+        every, server = self._meter.every, self._server
+        if server is None:
+            raise RuntimeError("the connection serves nobody yet")
+        self._rounds += 1
+        most = 1 if self._alone and self._rounds & _LOOK_AGAIN else _BATCH
+        calls = self._calls
+        request = self._armed
+        for taken in range(most):
             if request is None:
-                return
+                break
             try:
                 readv(fd, request.iov)
             except BlockingIOError:
-                return
+                self._alone = taken < 2
+                break
             except OSError as err:
                 if err.errno == errno.ENODEV:
                     self._loop.unwatch(fd)
                     self.on_end()
-                    return
+                    break
                 if err.errno in (errno.ENOENT, errno.EINTR):
                     continue  # the client took its request back while we were reading it
                 raise
-            self._armed = None
-            self._read_head(request)
-            self._calls += 1
-            if not self._calls % every:
+            length, opcode, unique, node, who, fh, offset, size, flags = _head(request.head)
+            request.length, request.opcode, request.unique = length, opcode, unique
+            if who != request.who:
+                self._meet(request, who)
+            calls += 1
+            if not calls % every:
                 request.began = time.monotonic_ns()
-            if request.length > p.HEAD_BYTES:
-                self._house(request, request.length - p.HEAD_BYTES)
-            self.live[request.unique] = request
-            self._arm()
-            if not self._free and not self._replays and request.opcode not in _PROMPT:
-                # Thousands are parked already; interrupts must still get through.
-                self.refuse(request, e.ENOBUFS)
-                continue
-            self._deliver(request)
+            try:
+                if opcode == _READ and not self._scarce:
+                    data = server.read(request, fh, offset, size, flags)
+                    if data is not None:
+                        # What `reply` and `release` do, as far as it can apply here.
+                        try:
+                            writev(fd, (_out(16 + len(data), 0, unique), data))
+                        except OSError as err:
+                            self._unheard(request, err)
+                            continue
+                        if request.began:
+                            self._record(request, len(data))
+                            request.began = 0
+                        words[request.word] = request.unique = 0
+                        continue
+                    request.node, request.fh, request.offset = node, fh, offset
+                    request.size, request.flags = size, flags
+                else:
+                    request.node, request.fh, request.offset = node, fh, offset
+                    request.size, request.flags = size, flags
+                    self._calls = calls
+                    self._hand_over(request, server)
+            except BaseException:
+                if request.unique == unique:
+                    self.refuse(request, e.EIO)
+                raise
+            if request.unique:  # it is kept, and its slot with it
+                self.live[unique] = request
+                self._arm()
+            elif length > _HEAD_BYTES:
+                self._arm_again(request)
+            request = self._armed
+        else:
+            if most == _BATCH:
+                self._alone = False
+        self._calls = calls
+
+    def _hand_over(self, request: FuseRequest, server: Server) -> None:
+        """Deliver a request, with its payload in a place of its own."""
+        if request.length > _HEAD_BYTES:
+            self._house(request, request.length - _HEAD_BYTES)
+        if self._scarce and self._is_full(request):
+            self.refuse(request, e.ENOBUFS)
+        else:
+            server.deliver(request)
+
+    def _is_full(self, request: FuseRequest) -> bool:
+        """Tell whether a request must be refused: interrupts must still get through.
+
+        Thousands are parked already then.
+        """
+        self._free[:0] = reversed(self.journal.more_slots())
+        self._scarce = len(self._free) < _RESERVE
+        return self._scarce and not self._replays and request.opcode not in _PROMPT
+
+    def _arm_again(self, request: FuseRequest) -> None:
+        """Use a slot once more whose request was answered at once."""
+        if self._staging < 0:
+            self._next_staging()
+        request.iov[1] = self._staging_view
 
     def _house(self, request: FuseRequest, extra: int) -> None:
         """Give a request's payload a home, so that the staging area is free for the next."""
@@ -384,9 +468,12 @@ class Connection:
         if request.replayed:
             words[word + TRIES] = 0
             request.replayed = False
+        if request is self._armed:  # answered at once: the slot is ready for the next
+            request.unique = request.began = 0
+            request.on_cancel = None
+            return
         del self.live[request.unique]
-        request.unique = 0
-        request.began = 0
+        request.unique = request.began = 0
         request.cancelled = False
         request.on_cancel = None
         self._free.append(request.slot)

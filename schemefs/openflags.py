@@ -21,16 +21,16 @@ _SINGLE: Final = (
 )
 
 
-_FCNTL: Final[dict[int, int]] = {}  # what `fcntl_flags` has found so far: few, and asked often
+KNOWN: Final[dict[int, int]] = {}  # what `fcntl_flags` has found so far: few, and asked often
 
 
 def fcntl_flags(flags: int) -> int:
     """Return the Redox flags, of those fcntl(2) may change, that came with a read or write."""
-    known = _FCNTL.get(flags)
+    known = KNOWN.get(flags)
     if known is None:
         known = to_redox(flags) & f.O_FCNTL_MASK
-        if len(_FCNTL) < _FCNTL_MOST:
-            _FCNTL[flags] = known
+        if len(KNOWN) < _FCNTL_MOST:
+            KNOWN[flags] = known
     return known
 
 

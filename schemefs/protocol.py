@@ -106,7 +106,10 @@ OUT_HEADER: Final = Struct("=IiQ")  # len error unique
 
 # The header with the first 40 bytes of arguments: all of READ, and WRITE up to its data.
 HEAD_BYTES: Final = 80
-HEAD: Final = Struct("=IIQQIIIIQQIIQII")
+HEAD: Final = Struct(
+    "=IIQQ12s4xQQI12xI4x"
+)  # len opcode unique nodeid uid+gid+pid fh offset size flags
+CALLER: Final = Struct("=III")  # uid gid pid
 
 INIT_IN: Final = Struct("=IIIII")  # major minor max_readahead flags flags2
 INIT_OUT: Final = Struct("=IIIIHHIIHHIIH22x")
@@ -128,6 +131,7 @@ RENAME_IN: Final = Struct("=Q")  # newdir; then both names
 RENAME2_IN: Final = Struct("=QII")  # newdir flags padding; then both names
 LINK_IN: Final = Struct("=Q")  # oldnodeid; then the new name
 CREATE_IN: Final = Struct("=IIII")  # flags mode umask open_flags; then the name
+ACCESS_IN: Final = Struct("=II")  # mask padding
 OPEN_IN: Final = Struct("=II")  # flags open_flags
 OPEN_OUT: Final = Struct("=QIi")  # fh open_flags backing_id
 WRITE_OUT: Final = Struct("=IiQII")  # OUT_HEADER, then size padding

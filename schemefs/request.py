@@ -38,6 +38,7 @@ class FuseRequest(Request):
         "size",
         "slot",
         "unique",
+        "who",
         "word",
     )
 
@@ -56,6 +57,7 @@ class FuseRequest(Request):
         self.length = self.opcode = self.unique = self.node = 0
         self.fh = self.offset = self.size = self.flags = 0
         self.caller = Caller(0, 0, 0)
+        self.who = b""  # the same, as the kernel wrote it
 
     @property
     def body(self) -> bytes:
