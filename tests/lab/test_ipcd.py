@@ -7,6 +7,7 @@ import mmap
 import os
 import selectors
 import subprocess
+import sys
 import threading
 import time
 
@@ -255,3 +256,23 @@ def test_clients_of_a_daemon_that_dies_hear_it_and_new_ones_work(up):
     with ends(up.mount / "chan/mortal") as (listener, client):
         os.write(listener, b"again")
         assert os.read(client, 10) == b"again"
+
+
+def test_socat_talks_between_two_namespaces(up):
+    path = up.mount / "chan/between"
+    run = [sys.executable, "-m", "redbear_host", "run", "--run-dir", up.run_dir]
+    inside = [*run, "--schemes", "chan", "--"]
+    listed = subprocess.run([*inside, "ls", up.mount], capture_output=True, check=True, timeout=30)
+    assert listed.stdout == b"chan\n"
+    server = subprocess.Popen([*inside, "socat", f"OPEN:{path},creat", "EXEC:sed -u s/^/got-/"])
+    until(path.exists)
+    client = subprocess.Popen(
+        [*inside, "socat", "-", f"OPEN:{path}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    client.stdin.write(b"hello\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == b"got-hello\n"
+    client.stdin.close()
+    assert client.wait(20) == 0
+    assert server.wait(20) == 0
+    client.stdout.close()
