@@ -131,7 +131,6 @@ RENAME_IN: Final = Struct("=Q")  # newdir; then both names
 RENAME2_IN: Final = Struct("=QII")  # newdir flags padding; then both names
 LINK_IN: Final = Struct("=Q")  # oldnodeid; then the new name
 CREATE_IN: Final = Struct("=IIII")  # flags mode umask open_flags; then the name
-ACCESS_IN: Final = Struct("=II")  # mask padding
 OPEN_IN: Final = Struct("=II")  # flags open_flags
 OPEN_OUT: Final = Struct("=QIi")  # fh open_flags backing_id
 WRITE_OUT: Final = Struct("=IiQII")  # OUT_HEADER, then size padding

@@ -16,6 +16,7 @@ from redbear_host.scheme.request import Caller
 READ: Final = 4
 WRITE: Final = 2
 SEARCH: Final = 1
+EXECUTE: Final = SEARCH
 
 
 def check(node: Node, wanted: int, caller: Caller) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from daemons.ramfs.handles import Handle
 from daemons.ramfs.nodes import BLOCK, Directory, File, Link, Node
 from daemons.ramfs.permissions import (
+    EXECUTE,
     READ,
     WRITE,
     check,
@@ -278,6 +279,13 @@ class RamScheme(Scheme):
     def fsize(self, handle: int) -> int:
         """Return the size in bytes."""
         return self._handle(handle).node.size
+
+    def access(self, handle: int, wanted: int, request: Request) -> None:
+        """Check permissions; root may all but execute what nobody may."""
+        node, caller = self._handle(handle).node, request.caller
+        check(node, wanted, caller)
+        if wanted & EXECUTE and isinstance(node, File) and not node.mode & 0o111:
+            raise Refused(e.EACCES)
 
     def fchmod(self, handle: int, mode: int, request: Request) -> None:
         """Change the permissions: for the owner."""

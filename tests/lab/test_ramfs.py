@@ -123,6 +123,17 @@ def test_other_users_are_kept_out(folder):
         assert done.returncode, command
         assert b"denied" in done.stderr or b"not permitted" in done.stderr
     assert os.listdir(folder) == ["secret"]
+    done = subprocess.run(
+        [*argv, f"cd {folder} && ! test -r secret && ! test -w . && test -x ."],
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 0
+    (folder / "locked").mkdir(mode=0o700)
+    done = subprocess.run([*argv, f"cd {folder}/locked"], capture_output=True, check=False)
+    assert done.returncode
+    assert not os.access(folder / "secret", os.X_OK)
+    assert os.access(folder / "secret", os.R_OK | os.W_OK)
 
 
 def test_the_room_is_what_statfs_says_and_no_more(folder):

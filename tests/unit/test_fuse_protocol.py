@@ -26,6 +26,7 @@ RECORDS = {
     "fuse_rename2_in": p.RENAME2_IN,
     "fuse_link_in": p.LINK_IN,
     "fuse_create_in": p.CREATE_IN,
+    "fuse_access_in": p.ACCESS_IN,
     "fuse_open_in": p.OPEN_IN,
     "fuse_open_out": p.OPEN_OUT,
     "fuse_release_in": p.RELEASE_IN,
@@ -93,7 +94,7 @@ OPCODES = [
     "READDIRPLUS",
     "LSEEK",
     *("READLINK", "SYMLINK", "MKNOD", "MKDIR", "UNLINK", "RMDIR", "RENAME", "LINK", "CREATE"),
-    "RENAME2",
+    *("RENAME2", "ACCESS"),
 ]
 FLAGS = {
     "FUSE_ASYNC_READ": p.ASYNC_READ,
