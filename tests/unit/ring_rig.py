@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import mmap
 import os
+import select
 import socket
 import struct
 import time
@@ -87,6 +88,22 @@ class RawClient:
             self.seen = (self.seen + 1) % (1 << 32)
         self.words[CQ_HEAD] = self.seen
         return found
+
+    def ask(self, opcode: int, tag: int, *args: int) -> tuple[int, int, int, int]:
+        """Make one call of a daemon in another process, and wait for its answer."""
+        self.put(opcode, tag, *args)
+        self.ring()
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        while True:
+            found = self.taken()
+            if found:
+                assert len(found) == 1
+                self.listen()
+                return found[0]
+            assert waiting.poll(10_000), "no answer in ten seconds"
+            if self.is_dropped():
+                raise ConnectionResetError
 
     def listen(self) -> None:
         """Read what came on the socket: bells, and descriptors by tag."""
