@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 from daemons.ipcd.datagrams import DatagramScheme
 from daemons.ipcd.shm import ShmScheme
 from daemons.ipcd.streams import ChanScheme
@@ -13,7 +15,8 @@ def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
         chan, shm, stream, datagram = daemon.scheme_names
-        segments = ShmScheme(daemon.options["shm_most"])
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        segments = ShmScheme(daemon.options["shm_most"], files // 4)  # each holds one open
         daemon.callback(segments.close)
         daemon.serve(chan, ChanScheme())
         daemon.serve(shm, segments)

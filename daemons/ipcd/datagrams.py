@@ -13,7 +13,7 @@ from typing import Final
 from daemons.ipcd import calls as c
 from daemons.ipcd.ends import Socket
 from daemons.ipcd.inbox import Inbox, Message, close_all
-from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags
+from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags, raw
 from daemons.ipcd.tokens import Tokens
 from daemons.ipcd.uds import answer, bind_name, deliver, fetch, keep, option, rooms
 from redbear_host.abi import errno as e
@@ -124,7 +124,7 @@ class DatagramScheme(NamedScheme[Datagrams]):
         if target.inbox.room < max(1, len(data)) or not target.inbox.takes(len(fds)):
             target.senders.add(socket)
             raise Refused(e.EWOULDBLOCK)
-        source = socket.name.encode("utf-8", "surrogateescape")
+        source = raw(socket.name)
         target.inbox.put(Message(memoryview(bytes(data)), fds, request.caller, source))
         self.post_fevent(target.number, f.EVENT_READ)
         return len(data)
@@ -172,7 +172,7 @@ class DatagramScheme(NamedScheme[Datagrams]):
                 return answer(payload, socket.token)
             case c.SocketVerb.GET_PEER_NAME:
                 name = self._target(socket).name
-                return answer(payload, f"/scheme/{self.name}/{name}".encode())
+                return answer(payload, raw(f"/scheme/{self.name}/{name}"))
         raise Refused(e.EOPNOTSUPP)
 
     def _bind(self, socket: Datagrams, path: str) -> None:

@@ -60,6 +60,7 @@ class Listener:
         self.owner: Final = owner
         self.waiting: Final[deque[End]] = deque()  # our ends, which nobody has accepted yet
         self.accepting: Final[deque[Request]] = deque()  # who waits for one
+        self.handles: Final[set[int]] = set()  # that stand for it
         self.closed = False
 
 

@@ -67,7 +67,7 @@ class NamedScheme(Scheme, Generic[S]):
             if above is None or not above.is_folder:
                 raise Refused(e.ENOTDIR)
             path = "/".join(part for part in (above.path, path) if part)
-        if len(path.encode("utf-8", "surrogateescape")) > NAME_MOST:
+        if len(raw(path)) > NAME_MOST:
             raise Refused(e.ENAMETOOLONG)
         name = path.removeprefix(f"{LISTEN}/")
         if "/" in name or "\0" in name:
@@ -127,6 +127,11 @@ class NamedScheme(Scheme, Generic[S]):
             return self._handles[handle]
         except KeyError:
             raise Refused(e.EISDIR if handle in self._looks else e.EBADF) from None
+
+
+def raw(name: str) -> bytes:
+    """Return a name's bytes as they came."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def kept_flags(command: int, argument: int, get: int, put: Callable[[int], None]) -> int:

@@ -39,7 +39,7 @@ class Segment:
         self.linked = True
         self.mapped = False
         try:
-            self.fd: Final = os.memfd_create(f"shm:{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            self.fd: Final = os.memfd_create("shm", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError:
             raise Refused(e.ENFILE) from None
 
@@ -66,12 +66,13 @@ class _Handle:
 
 
 class ShmScheme(Scheme):
-    """Segments, of at most `most` bytes together."""
+    """At most `segments` segments, of at most `most` bytes together."""
 
     name = "shm"
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, segments: int) -> None:
         self._most: Final = most
+        self._segments: Final = segments
         self._names: Final[dict[str, Segment]] = {}
         self._all: Final[set[Segment]] = set()
         self._handles: Final[dict[int, _Handle]] = {}
@@ -97,7 +98,7 @@ class ShmScheme(Scheme):
             if flags & f.O_WRONLY:
                 raise Refused(e.EISDIR)
             return self._open(None, flags)
-        if "/" in path:
+        if "/" in path or "\0" in path:
             raise Refused(e.ENOENT)
         if len(path.encode("utf-8", "surrogateescape")) > NAME_MOST:
             raise Refused(e.ENAMETOOLONG)
@@ -105,6 +106,8 @@ class ShmScheme(Scheme):
         if segment is None:
             if not flags & f.O_CREAT:
                 raise Refused(e.ENOENT)
+            if len(self._all) >= self._segments:
+                raise Refused(e.ENFILE)
             self._made += 1
             mode = flags & 0o777 or _MODE
             segment = self._names[path] = Segment(path, self._made, request.caller, mode)

@@ -12,7 +12,7 @@ from typing import Final
 
 from daemons.ipcd.ends import BACKLOG, End, Listener, Socket, pair
 from daemons.ipcd.inbox import Message, close_all
-from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags
+from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags, raw
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.errors import Refused
@@ -59,8 +59,10 @@ class StreamScheme(NamedScheme[Socket]):
 
     def _make(self, socket: Socket, path: str) -> int:
         """Make what an open with O_CREAT asks for; return its handle."""
-        self._listen(socket, path)
-        return self._add(socket)
+        listener = self._listen(socket, path)
+        number = self._add(socket)
+        listener.handles.add(number)
+        return number
 
     def _listen(self, socket: Socket, path: str) -> Listener:
         socket.name = path
@@ -130,9 +132,8 @@ class StreamScheme(NamedScheme[Socket]):
             request.answer(Opened(self._accepted(end, listener, request)))
             return
         listener.waiting.append(end)
-        for number, socket in self._handles.items():
-            if socket.listener is listener:
-                self.post_fevent(number, _BOTH)
+        for number in listener.handles:
+            self.post_fevent(number, _BOTH)
 
     def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Foreign | Later:
         """Accept ("listen"), connect to this listener ("connect"), or give a listener a name."""
@@ -157,7 +158,9 @@ class StreamScheme(NamedScheme[Socket]):
                 again.listener = listener
                 listener.name = socket.name = again.name = path
                 self._listeners[path] = listener
-                return Opened(self._add(again))
+                number = self._add(again)
+                listener.handles.add(number)
+                return Opened(number)
 
     # -- bytes -------------------------------------------------------------------------------------
 
@@ -202,7 +205,7 @@ class StreamScheme(NamedScheme[Socket]):
             raise Refused(e.EWOULDBLOCK)
         taken = memoryview(bytes(data[:room]))
         if len(taken) or fds:
-            inbox.put(Message(taken, fds, request.caller, source.encode()))
+            inbox.put(Message(taken, fds, request.caller, raw(source)))
             self._post(end.peer, f.EVENT_READ)
         return len(taken)
 
@@ -275,7 +278,10 @@ class StreamScheme(NamedScheme[Socket]):
         close_all(socket.outgoing)
         close_all(socket.fetched)
         listener = socket.listener
-        if listener is None or any(s.listener is listener for s in self._handles.values()):
+        if listener is None:
+            return
+        listener.handles.discard(number)
+        if listener.handles:
             return
         listener.closed = True
         if self._listeners.get(listener.name) is listener:

@@ -14,8 +14,8 @@ from typing import Final
 
 from daemons.ipcd import calls as c
 from daemons.ipcd.ends import Listener, Socket, pair
-from daemons.ipcd.inbox import FDS, ROOM, Message
-from daemons.ipcd.names import LISTEN
+from daemons.ipcd.inbox import FDS, ROOM, Message, close_all
+from daemons.ipcd.names import LISTEN, raw
 from daemons.ipcd.streams import StreamScheme
 from daemons.ipcd.tokens import Tokens
 from redbear_host.abi import errno as e
@@ -35,9 +35,14 @@ class UdsStreamScheme(StreamScheme):
         self._tokens: Final[Tokens[Listener]] = Tokens()
 
     def _make(self, socket: Socket, path: str) -> int:
+        number = self._add(socket)
         if path:
-            self._bind(socket, path)
-        return self._add(socket)
+            try:
+                self._bind(socket, number, path)
+            except Refused:
+                del self._handles[number]
+                raise
+        return number
 
     def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Foreign | Later:
         """Accept, make the other end of a pair, or fetch one descriptor."""
@@ -65,7 +70,7 @@ class UdsStreamScheme(StreamScheme):
         socket = self._socket(handle)
         match metadata[0] if metadata else -1:
             case c.SocketVerb.BIND:
-                return self._bind(socket, bind_name(payload))
+                return self._bind(socket, handle, bind_name(payload))
             case c.SocketVerb.CONNECT:
                 return self._connect_by(socket, handle, bytes(payload))
             case c.SocketVerb.SET_SOCK_OPT:
@@ -86,18 +91,20 @@ class UdsStreamScheme(StreamScheme):
             case c.SocketVerb.GET_PEER_NAME:
                 if socket.end is None:
                     raise Refused(e.ENOTCONN)
-                return answer(payload, f"/scheme/{self.name}/{socket.name}".encode())
+                return answer(payload, raw(f"/scheme/{self.name}/{socket.name}"))
             case c.SocketVerb.SHUTDOWN:
                 return self._shutdown(socket, metadata[1] if len(metadata) > 1 else -1)
         raise Refused(e.EOPNOTSUPP)
 
-    def _bind(self, socket: Socket, path: str) -> int:
+    def _bind(self, socket: Socket, handle: int, path: str) -> int:
         path = self._resolve(0, path)
         if socket.listener is not None or socket.end is not None or not path:
             raise Refused(e.EINVAL)
         if path in self._listeners or path == LISTEN or path.startswith(f"{LISTEN}/"):
             raise Refused(e.EADDRINUSE)
-        socket.token = self._tokens.issue(self._listen(socket, path))
+        listener = self._listen(socket, path)
+        listener.handles.add(handle)
+        socket.token = self._tokens.issue(listener)
         return 0
 
     def _unbind(self, socket: Socket) -> int:
@@ -136,7 +143,7 @@ class UdsStreamScheme(StreamScheme):
     def _receive_message(self, handle: int, socket: Socket, payload: memoryview) -> int:
         name_most, most, controls = rooms(payload)
         end = self._end(handle, socket)
-        name = f"/scheme/{self.name}/{socket.name}".encode()[:name_most] if socket.name else b""
+        name = raw(f"/scheme/{self.name}/{socket.name}")[:name_most] if socket.name else b""
         most = min(most, len(payload) - c.overhead(name, controls))
         if most <= 0:
             raise Refused(e.EINVAL)
@@ -194,8 +201,13 @@ def fetch(socket: Socket, count: int) -> list[int]:
 
 
 def deliver(socket: Socket, payload: memoryview, name: bytes, found: Message, controls: int) -> int:
-    """Hand a message out: its bytes in the payload, its descriptors ready to be fetched."""
+    """Hand a message out: its bytes in the payload, its descriptors ready to be fetched.
+
+    Of those that nobody fetches, the oldest are closed.
+    """
     socket.fetched += found.fds
+    close_all(socket.fetched[:-FDS])
+    del socket.fetched[:-FDS]
     return answer(payload, c.pack(name, found.data, len(found.fds), found.sender, controls))
 
 

@@ -17,7 +17,7 @@ MAKE = f.O_CREAT | f.O_RDWR
 
 @pytest.fixture
 def shm():
-    scheme = ShmScheme(MOST)
+    scheme = ShmScheme(MOST, 8)
     yield scheme
     scheme.close()
 
@@ -129,3 +129,13 @@ def test_the_directory_lists_segments(shm):
     assert errno_of(shm.openat, ROOT, "a/b", MAKE, 0, Asked()) == e.ENOENT
     assert errno_of(shm.openat, ROOT, "", f.O_RDWR, 0, Asked()) == e.EISDIR
     assert errno_of(shm.openat, ROOT, "n" * 256, MAKE, 0, Asked()) == e.ENAMETOOLONG
+
+
+def test_segments_are_bounded_in_number_and_have_any_name(shm):
+    for number in range(7):
+        opened(shm, f"{number}", MAKE)
+    opened(shm, "n" * 252 + "\udcff", MAKE)
+    assert errno_of(shm.openat, ROOT, "more", MAKE, 0, Asked()) == e.ENFILE
+    assert errno_of(shm.openat, ROOT, "\0", MAKE, 0, Asked()) == e.ENOENT
+    shm.unlinkat(ROOT, "0", 0, Asked())
+    assert errno_of(shm.openat, ROOT, "more", MAKE, 0, Asked()) == e.ENFILE  # it is open still

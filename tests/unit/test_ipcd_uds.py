@@ -251,3 +251,29 @@ def test_a_datagram_socket_that_sends_nowhere_says_so(dgram):
     assert errno_of(dgram.openat, ROOT, "no", f.O_RDWR, 0, Asked()) == e.ENOENT
     opened(dgram, "x", MAKE)
     assert errno_of(dgram.openat, ROOT, "x", MAKE | f.O_EXCL, 0, Asked()) == e.EEXIST
+
+
+@pytest.mark.parametrize("kind", [UdsStreamScheme, DatagramScheme])
+def test_names_may_be_any_bytes(kind):
+    scheme = kind()
+    server = opened(scheme, "caf\udce9", MAKE)
+    client = opened(scheme, "caf\udce9", f.O_RDWR)
+    if kind is UdsStreamScheme:
+        scheme.dup(server, b"listen", Asked())
+    call(scheme, client, outgoing(b"x"), c.SocketVerb.SEND_MSG)
+    peer = call(scheme, client, bytes(64), c.SocketVerb.GET_PEER_NAME)
+    assert peer.endswith(b"/caf\xe9")
+
+
+@pytest.mark.parametrize("kind", [UdsStreamScheme, DatagramScheme])
+def test_descriptors_that_pile_up_are_closed_from_the_oldest(kind):
+    scheme = kind()
+    before = set(os.listdir("/proc/self/fd"))
+    one, other = pair(scheme)
+    for _ in range(FDS + 10):
+        scheme.on_sendfd(one, [os.open(os.devnull, os.O_RDONLY)], 0, 0, Asked())
+        call(scheme, one, outgoing(b"x", fds=1), c.SocketVerb.SEND_MSG)
+        received(scheme, other)
+    assert len(set(os.listdir("/proc/self/fd")) - before) == FDS
+    scheme.on_close(other)
+    assert set(os.listdir("/proc/self/fd")) == before
