@@ -65,6 +65,7 @@ format: setup  ## let ruff set the code
 
 bench: setup  ## measure scheme and driver, and the kernel's driver beside them in the guest
 	@$(BIN)/python benchmarks/disk_scheme.py
+	@$(BIN)/python benchmarks/ring.py
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean:  ## remove what the other targets made, .venv included

@@ -228,7 +228,7 @@ class RingDoor:
         if self._busy:
             self._loop.soon(self._go_on)
         if self.calls != self._counted:
-            self._meter.calls += self.calls - self._counted
+            self._meter.count(self.calls - self._counted)
             self._counted = self.calls
 
     def _linger(self) -> None:

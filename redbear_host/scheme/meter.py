@@ -86,6 +86,10 @@ class Meter:
     def calls(self, value: int) -> None:
         self._quads[_CALLS] = value
 
+    def count(self, calls: int) -> None:
+        """Count calls of one of the scheme's doors."""
+        self._quads[_CALLS] += calls
+
     @property
     def recorded(self) -> int:
         """Calls that were recorded."""
