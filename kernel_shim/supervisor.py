@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 from kernel_shim.bind import restore
 from kernel_shim.device import Device
+from kernel_shim.forgetters import Forgetters
 from kernel_shim.guardian import start_guardian
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.programs import ProgramSchemes
@@ -63,6 +64,7 @@ class Supervisor:
         self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
         self.on_ask: Callable[[Running, dict[str, Any]], None] = lambda running, said: None
         self._dismiss: Callable[[], None] = lambda: None
+        self._forgetters: Final = Forgetters(self.loop)
         self.programs: Final = ProgramSchemes(
             self.mount, run_dir.rings, self.loop, self.note, self.forget
         )
@@ -296,6 +298,10 @@ class Supervisor:
             running.ready_after = time.monotonic() - running.spawned_at
         elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
+        elif "crowded" in message:
+            for scheme in running.schemes:
+                if scheme.name == message["crowded"]:
+                    self._forgetters.begin(scheme)
         elif "interrupts" in message and running.service.device is not None:
             self._note_interrupts(running.service.device, message)
         elif running.service.is_kernel or not running.service.asks.isdisjoint(message):
