@@ -26,7 +26,7 @@ from redbear_host import linux
 from redbear_host.errors import TransportError
 from redbear_host.namespace import build, filter, mounts
 from redbear_host.namespace.build import Instance
-from schemefs.mount import all_mounts, unmount
+from schemefs.mount import FSTYPE, all_mounts, unmount
 
 # File systems that are windows into the kernel, wherever they are mounted.
 # fmt: off
@@ -114,8 +114,19 @@ def enter(room: Room, sockets: Sequence[Path]) -> None:
     _cover(sockets, room.writable)
     build.place(room.instance, held)
     linux.mount("proc", Path("/proc"), "proc", _HARMLESS | linux.MS_RDONLY)
+    _check(room)
     _raise_loopback()
     _drop_privileges()
+
+
+def _check(room: Room) -> None:
+    """Make sure that nothing was left; in somebody's container a mount may be locked."""
+    granted = {room.instance.mount / name for name in room.schemes}
+    windows = {Path("/proc"), Path("/dev/pts"), Path("/dev/console"), *_MACHINE}
+    for mount in all_mounts():
+        scheme = mount.kind == FSTYPE and mount.point not in granted
+        if scheme or (mount.kind in _WINDOWS and mount.point not in windows):
+            raise TransportError(f"{mount.point} ({mount.kind}) cannot be taken out of the room")
 
 
 def _make_readable() -> None:
