@@ -185,7 +185,7 @@ class Names:
                 self._scheme.on_close(number)
 
     def access(self, request: FuseRequest) -> None:
-        """Ask the scheme what the caller may do, before it does it: chdir(2) and its like."""
+        """Ask the scheme what the caller may do, before a chdir or for whoever just asks."""
         mask, _ = p.ACCESS_IN.unpack_from(request.head, p.IN_HEADER.size)
         handle = self._nameless(request.node)
         if handle is not None:

@@ -7,13 +7,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from up_rig import Up
 
+KILLS = 10
 CHECKOUT = Path(__file__).parents[2]
 
 # Stressors of stress-ng's class `filesystem` that are left out, and why.
@@ -212,31 +214,38 @@ def test_fio_reads_back_what_it_wrote(place: Path, engine: str) -> None:
     assert "verify:" not in said.lower().replace("name=verify", "")
 
 
+def unpack_over_crashes(up: Up, daemon: str, archive: Path, out: Path) -> tuple[int, str]:
+    """Unpack, killing the daemon again and again while tar is at it; return tar's status."""
+    content = archive.read_bytes()
+    piece = len(content) // KILLS + 1
+    with subprocess.Popen(
+        ["tar", "-C", out, "-xpf", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as tar:
+        assert tar.stdin is not None
+        assert tar.stderr is not None
+        watchdog = threading.Timer(60, tar.kill)
+        watchdog.start()
+        with suppress(BrokenPipeError):  # it gave up
+            for number in range(KILLS):
+                # The last 64 KiB of a piece are in the pipe, and still to be unpacked.
+                tar.stdin.write(content[number * piece : (number + 1) * piece])
+                tar.stdin.flush()
+                up.kill(daemon)
+            tar.stdin.close()
+        complaints = tar.stderr.read().decode()
+        status = tar.wait(60)
+        watchdog.cancel()
+    return status, complaints
+
+
 def test_a_tar_that_is_unpacked_over_crashes_of_filed_is_whole(
     up: Up, tree: Path, tmp_path: Path
 ) -> None:
     """Each call waits for the successor, which finds out what its predecessor had done."""
-    archive = tmp_path / "tree.tar"
-    run(
-        "tar", "-C", tree, "--format=posix", "-cf", archive, *(["."] * 3)
-    )  # thrice: later entries replace earlier
-    out = up.mount / "file" / "crashes"
+    archive, out = tmp_path / "tree.tar", up.mount / "file" / "crashes"
+    run("tar", "-C", tree, "--format=posix", "-cf", archive, *["."] * 2)  # made, then made again
     out.mkdir()
-    tar = subprocess.Popen(
-        ["tar", "-C", out, "-xpf", archive], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    )
-    kills = 0
-    try:
-        while tar.poll() is None and kills < 8:
-            time.sleep(0.01 * kills)
-            up.kill("filed")
-            kills += 1
-        _, complaints = tar.communicate(timeout=60)
-    finally:
-        tar.kill()
-        tar.wait(10)
-    assert tar.returncode == 0, complaints.decode()
-    assert kills >= 3
+    assert unpack_over_crashes(up, "filed", archive, out) == (0, "")
     assert facts(out) == facts(tree)
     run("diff", "-r", "--no-dereference", tree, out)
     shutil.rmtree(out)
@@ -244,18 +253,10 @@ def test_a_tar_that_is_unpacked_over_crashes_of_filed_is_whole(
 
 def test_a_tar_into_ramfs_ends_when_ramfs_crashes(up: Up, tree: Path, tmp_path: Path) -> None:
     """What was in memory is gone; the client is told so, and does not wait for ever."""
-    archive = tmp_path / "tree.tar"
-    run("tar", "-C", tree, "--format=posix", "-cf", archive, *(["."] * 3))
-    out = up.mount / "ramfs" / "crashes"
+    archive, out = tmp_path / "tree.tar", up.mount / "ramfs" / "crashes"
+    run("tar", "-C", tree, "--format=posix", "-cf", archive, ".")
     out.mkdir()
-    tar = subprocess.Popen(
-        ["tar", "-C", out, "-xpf", archive], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    )
-    try:
-        up.kill("ramfs")
-        _, complaints = tar.communicate(timeout=30)
-    finally:
-        tar.kill()
-        tar.wait(10)
-    assert tar.returncode == 0 or b"tar: " in complaints
+    status, complaints = unpack_over_crashes(up, "ramfs", archive, out)
+    assert status == 2
+    assert "tar: " in complaints
     assert os.listdir(up.mount / "ramfs") == []
