@@ -274,7 +274,7 @@ class Connection:
             if request is None:
                 break
             try:
-                readv(fd, request.iov)
+                got = readv(fd, request.iov)
             except BlockingIOError:
                 self._alone = taken < 2
                 break
@@ -288,6 +288,9 @@ class Connection:
                 raise
             length, opcode, unique, node, who, fh, offset, size, flags = _head(request.head)
             request.length, request.opcode, request.unique = length, opcode, unique
+            if got != length:
+                self._refuse_malformed(request, got)
+                continue
             if who != request.who:
                 self._meet(request, who)
             calls += 1
@@ -329,6 +332,15 @@ class Connection:
             if most == _BATCH:
                 self._alone = False
         self._calls = calls
+
+    def _refuse_malformed(self, request: FuseRequest, got: int) -> None:
+        """Answer what no kernel sends: a request whose length is not what it says."""
+        log.error("malformed request: %d bytes that say they are %d", got, request.length)
+        request.length = min(got, _HEAD_BYTES)  # it owns no data area
+        if got >= p.IN_HEADER.size and request.opcode not in _SILENT:
+            self.refuse(request, e.EIO)
+        else:
+            self.release(request)
 
     def _hand_over(self, request: FuseRequest, server: Server) -> None:
         """Deliver a request, with its payload in a place of its own."""

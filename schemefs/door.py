@@ -8,8 +8,10 @@ asking.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
+import struct
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -28,6 +30,8 @@ from schemefs.nodes import Nodes
 from schemefs.openflags import KNOWN, fcntl_flags
 from schemefs.opening import Opening
 from schemefs.request import FuseRequest
+
+log = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[[FuseRequest], Any]
 Finisher: TypeAlias = Callable[[FuseRequest, Any], object]
@@ -136,8 +140,13 @@ class Door:
             note = self._notes.get(request.opcode)
             if note is None:
                 self._connection.refuse(request, e.ENOSYS)
-            else:
+                return
+            try:
                 note(request)
+            except struct.error as error:
+                log.error("malformed request: opcode %d, %s", request.opcode, error)
+                if request.unique:
+                    self._connection.release(request)
             return
         if request.replayed and request.opcode in _ONCE and not self._scheme.replays:
             self._connection.refuse(request, e.EIO)
@@ -145,6 +154,10 @@ class Door:
         try:
             result = entry[0](request)
         except OpensLater:
+            return
+        except struct.error as error:
+            log.error("malformed request: opcode %d, %s", request.opcode, error)
+            self._connection.refuse(request, e.EINVAL)
             return
         except Refused as refusal:
             if refusal.errno == e.EWOULDBLOCK and self._park(request):

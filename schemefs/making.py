@@ -216,7 +216,10 @@ _FIRST_NAME: Final = {
 
 def _names_in(request: FuseRequest, at: int, count: int) -> list[bytes]:
     """Return `count` names of a request, each of which ends with a NUL."""
-    return request.body[at:].split(b"\0", count)[:count]
+    *names, _ = request.body[at:].split(b"\0", count)
+    if len(names) < count:
+        raise Refused(e.EINVAL)
+    return names
 
 
 def _same(one: Stat, other: Stat) -> bool:
