@@ -21,7 +21,7 @@ from redbear_host.client.calls import Call
 from redbear_host.client.connection import Lost
 from redbear_host.client.handshake import LAYOUT, Line
 from redbear_host.client.ring import Ring
-from redbear_host.client.slot import Slot, State
+from redbear_host.client.slot import DONE, ORPHAN, Slot
 from redbear_host.errors import ProtocolError
 from schemefs.errno import to_linux
 
@@ -116,12 +116,12 @@ class AioConnection(Ring):
         raise OSError(number, os.strerror(number), self.name)
 
     def _orphan(self, slot: Slot) -> None:
-        if slot.state is State.DONE:  # it was answered in the same turn
+        if slot.state == DONE:  # it was answered in the same turn
             self.dispose(slot)
             self._wake_one()
         else:
             slot.wake = None
-            slot.state = State.ORPHAN
+            slot.state = ORPHAN
             self.cancel(slot)
         self._ring_soon()
 

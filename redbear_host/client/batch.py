@@ -25,9 +25,7 @@ from redbear_host.client.fd import AnyFd, fd_of
 from redbear_host.client.file import cannot
 from redbear_host.client.ring import PAYLOAD_MOST
 from redbear_host.client.ringfile import RingFile
-from redbear_host.client.slot import Slot, State
-
-_DONE: Final = State.DONE
+from redbear_host.client.slot import DONE, Slot
 
 
 class Batch:
@@ -116,7 +114,7 @@ class Batch:
         done = 0
         try:
             for connection, slot, call in pending:
-                if slot.state is not _DONE:
+                if slot.state != DONE:
                     connection.settle(slot)
                 done += 1
                 try:

@@ -29,7 +29,7 @@ from redbear_host.client.calls import Call
 from redbear_host.client.deadline import current, remaining
 from redbear_host.client.handshake import LAYOUT, Line
 from redbear_host.client.ring import Ring
-from redbear_host.client.slot import Slot, State
+from redbear_host.client.slot import DONE, FREE, ORPHAN, SENT, Slot
 from redbear_host.errors import ProtocolError
 from redbear_host.ring.layout import Layout
 from schemefs.errno import to_linux
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 GRACE_S: Final = 1.0  # how long a cancelled call may take to be answered after its deadline
 _CALLS_AT: Final = 8  # daemons that died one after another while they were called
+_LOOKS: Final = 400  # some 20 us
+_SKIP_MOST: Final = 4096  # calls
+_SKIP_ALL: Final = 1 << 62
 _TIMEVAL: Final = struct.Struct("@ll")
 
 
@@ -53,6 +56,8 @@ class Connection(Ring):
         self._followers: Final[list[tuple[Callable[[], bool], threading.Event]]] = []
         self._posts: Final[dict[int, list[tuple[int, Callable[[int], object]]]]] = {}
         self.on_event = self._post
+        self._skip = 0 if (os.cpu_count() or 1) > 1 else _SKIP_ALL
+        self._penalty = 1
         self._bell: Final = line.bell
         self._readable: Final = select.poll()
         self._readable.register(line.socket, select.POLLIN)
@@ -121,26 +126,27 @@ class Connection(Ring):
     def perform(self, call: Call[T]) -> T:
         """Make a call and wait for its answer; its errno is raised as Linux's `OSError`."""
         until = current()
-        lock = self.lock
-        with lock:
-            slot = self._begin(call, until)
+        with self.lock:
+            slot = self.start(call, True)
+            if slot is None:
+                slot = self._begin(call, until)
+                self.publish()
             leads = self._leader is None
             if leads:
                 self._leader = slot
-            self.publish()
         try:
             os.eventfd_write(self._bell, 1)
             if leads:
                 self._lead(slot, until)
             else:
-                self._follow(lambda: slot.state is State.DONE, until)
+                self._follow(lambda: slot.state == DONE, until)
         except BaseException:
             if self._leader is slot:
                 self._step_down()
             self._give_up(slot, None)
             raise
         cancelled = False
-        if slot.state is not State.DONE:
+        if slot.state != DONE:
             cancelled = True
             if not self._give_up(slot, GRACE_S):
                 raise _late(self.name)
@@ -191,7 +197,7 @@ class Connection(Ring):
         try:
             self.put(slot, call)
         except BaseException:
-            if slot.state is State.FREE:
+            if slot.state == FREE:
                 self.give(slot)
             raise
         return slot
@@ -216,9 +222,11 @@ class Connection(Ring):
         with self.lock:
             if self.dead:
                 raise self.error()
-            slot = self.take(self.room_for(call), bool(call.fds))
-            if slot is not None:
-                self.put(slot, call)
+            slot = self.start(call, False)
+            if slot is None:
+                slot = self.take(self.room_for(call), bool(call.fds))
+                if slot is not None:
+                    self.put(slot, call)
             return slot
 
     def send(self) -> None:
@@ -231,33 +239,59 @@ class Connection(Ring):
 
     def settle(self, slot: Slot) -> None:
         """Wait until a queued call is answered; cancels it when it is too late."""
-        if not self._follow(lambda: slot.state is State.DONE, current()):
+        until = current()
+        with self.lock:
+            leads = self._leader is None
+            if leads:
+                self._look()
+                if slot.state == DONE:
+                    return
+                self._leader = slot
+        if leads:
+            self._lead(slot, until)
+        else:
+            self._follow(lambda: slot.state == DONE, until)
+        if slot.state != DONE:
             self._give_up(slot, GRACE_S)
             raise _late(self.name)
 
     def orphan(self, slot: Slot) -> None:
         """Want a queued call's answer no more."""
         with self.lock:
-            if slot.state is State.DONE:
+            if slot.state == DONE:
                 self.dispose(slot)
-            elif slot.state is State.SENT:
+            elif slot.state == SENT:
                 self.cancel(slot)
                 self.publish()
-                slot.state = State.ORPHAN
+                slot.state = ORPHAN
 
     # -- waiting ----------------------------------------------------------------------------------
 
     def _lead(self, slot: Slot, until: float | None) -> None:
-        """Sleep on the bell until the call is answered, or it is too late."""
+        """Wait until the call is answered, or it is too late.
+
+        First it is looked for, as long as a wake-up takes: on two processors the daemon answers
+        meanwhile.  Where that is in vain, it is soon given up for a while.
+        """
         try:
-            while slot.state is not State.DONE:
+            if self._skip:
+                self._skip -= 1
+            elif self.look_out(_LOOKS):
+                self._penalty = 1
+                with self.lock:
+                    self._look()
+            else:
+                self._skip = self._penalty = min(2 * self._penalty + 1, _SKIP_MOST)
+            while slot.state != DONE:
                 if until is not None and not self._rings(until - time.monotonic()):
                     return
                 self.listen()
                 with self.lock:
                     self._look()
         finally:
-            self._step_down()
+            self._leader = None
+            if self._followers or self.users:
+                self._step_down()
 
     def _rings(self, left: float) -> bool:
         """Wait at most `left` seconds for the socket."""
@@ -327,19 +361,19 @@ class Connection(Ring):
         answered = False
         try:
             with self.lock:
-                if slot.state is State.SENT:
+                if slot.state == SENT:
                     self.cancel(slot)
                     self.publish()
             self.ring_bell()
             until = None if grace is None else time.monotonic() + grace
-            answered = self._follow(lambda: slot.state is State.DONE, until)
+            answered = self._follow(lambda: slot.state == DONE, until)
         finally:
             with self.lock:
-                if slot.state is State.DONE:
+                if slot.state == DONE:
                     if grace is None:
                         self.dispose(slot)
-                elif slot.state is State.SENT:
-                    slot.state = State.ORPHAN
+                elif slot.state == SENT:
+                    slot.state = ORPHAN
         return answered
 
     # -- events -----------------------------------------------------------------------------------

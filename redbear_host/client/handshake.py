@@ -16,7 +16,7 @@ from redbear_host.ring.layout import Layout
 
 ENTRIES: Final = 256
 SMALL: Final = 4096  # bytes of the arena that each call owns; larger payloads share the rest
-LARGE: Final = 4 << 20
+LARGE: Final = 2 << 20
 LAYOUT: Final = Layout(ENTRIES, ENTRIES * SMALL + LARGE)
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW

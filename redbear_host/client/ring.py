@@ -13,6 +13,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from redbear_host.abi.cqe import CqeOpcode, demux
@@ -20,7 +21,7 @@ from redbear_host.abi.sqe import Opcode, SqeFlags
 from redbear_host.client.arena import Arena
 from redbear_host.client.calls import Call
 from redbear_host.client.handshake import SMALL, Line
-from redbear_host.client.slot import CQE, SQE, Slot, State
+from redbear_host.client.slot import CQE, DONE, FREE, ORPHAN, SENT, SQE, Slot
 from redbear_host.errors import ProtocolError
 from redbear_host.ring import layout as lay
 
@@ -38,6 +39,7 @@ _WITH_FDS: Final = (CqeOpcode.RESPOND_WITH_FD, CqeOpcode.RESPOND_WITH_MULTIPLE_F
 _ONEWAY: Final = int(SqeFlags.ONEWAY)
 _SENDFD: Final = int(Opcode.SENDFD)
 _BRING_FDS: Final = frozenset((Opcode.OPEN_AT, Opcode.DUP, Opcode.MMAP_PREP, Opcode.RECVFD))
+_SPECIAL: Final = _BRING_FDS | {_SENDFD}
 _ERRORS: Final = (1 << 64) - 4096
 
 
@@ -57,6 +59,8 @@ class Ring:
         self._sq_at: Final = layout.sq_at
         self._cq_at: Final = layout.cq_at
         self._entries: Final = layout.entries
+        # A quarter is kept for cancels, which must find room whatever else is in hand.
+        self._most: Final = layout.entries - (layout.entries >> 2)
         self._sq_mask: Final = layout.entries - 1
         self._cq_mask: Final = layout.cq_entries - 1
         self._sq_tail = 0
@@ -100,7 +104,7 @@ class Ring:
         if slot.large:
             self._large.give(slot.at, slot.large)
             slot.large = 0
-        slot.state = State.FREE
+        slot.state = FREE
         slot.wake = None
         self._free.append(slot)
 
@@ -143,8 +147,49 @@ class Ring:
             self._expecting += 1
         slot.opcode = opcode
         slot.index = self._sq_tail
-        slot.state = State.SENT
+        slot.state = SENT
         self._sq_tail = (self._sq_tail + 1) & _M
+
+    def start(self, call: Call[Any], shown: bool) -> Slot | None:
+        """Take and put in one, for a small call without descriptors; None for any other.
+
+        What every call pays for: no function is called that need not be.
+        """
+        opcode, handle, payload, room, words, _, fds = call
+        size = len(payload)
+        tail = self._sq_tail
+        if (
+            size > self._small
+            or room > self._small
+            or fds
+            or opcode in _BRING_FDS
+            or not self._free
+            or (tail - self._words[_SQ_HEAD]) & _M >= self._most
+            or self._closing
+            or self.dead
+        ):
+            return None
+        slot = self._free.pop()
+        at = self._sq_at + (tail & self._sq_mask) * 64
+        if room >= 0:
+            start = slot.at = slot.own
+            if size:
+                self._arena[start : start + size] = payload
+            if room < size:
+                room = size
+            a, b, c = words
+            SQE(self._bytes, at, opcode, 0, slot.tag, handle, start, room, a, b, c, self._caller)
+            slot.room = room
+        else:
+            a, b, c, d = words
+            SQE(self._bytes, at, opcode, 0, slot.tag, handle, a, b, c, d, 0, self._caller)
+        slot.opcode = opcode
+        slot.index = tail
+        slot.state = SENT
+        self._sq_tail = tail = (tail + 1) & _M
+        if shown:
+            self._words[_SQ_TAIL] = tail
+        return slot
 
     def cancel(self, slot: Slot) -> None:
         """Ask the daemon to give a call up; its answer comes all the same."""
@@ -163,9 +208,8 @@ class Ring:
         return any_dropped
 
     def _sq_full(self) -> bool:
-        # A quarter is kept for cancels, which must find room whatever else is in hand.
         taken = self._words[_SQ_HEAD]
-        return (self._sq_tail - taken) & _M >= self._entries - (self._entries >> 2)
+        return (self._sq_tail - taken) & _M >= self._most
 
     def _unanswered(self, opcode: int, tag: int, handle: int) -> None:
         if (self._sq_tail - self._words[_SQ_HEAD]) & _M >= self._entries:
@@ -202,18 +246,16 @@ class Ring:
                     raise ProtocolError(f"an answer to call {tag} of {self._entries}")
                 slot = slots[tag]
                 state = slot.state
-                if state is not State.SENT and state is not State.ORPHAN:
+                if state != SENT and state != ORPHAN:
                     raise ProtocolError(f"an answer to call {tag}, which nobody made")
-                if slot.opcode in _BRING_FDS:
-                    self._expecting -= 1
-                elif slot.opcode == _SENDFD:
-                    self._sending -= 1
+                if slot.opcode in _SPECIAL:
+                    self._count_out(slot.opcode)
                 slot.result = result if result <= _ERRORS else demux(result)
                 slot.new_flags = extra
                 if kind != _REGULAR and result <= _ERRORS:
                     self._take_fds(slot, kind)
-                slot.state = State.DONE
-                if state is State.ORPHAN:
+                slot.state = DONE
+                if state == ORPHAN:
                     self.dispose(slot)
                 elif slot.wake is not None:
                     slot.wake()
@@ -222,6 +264,12 @@ class Ring:
             head = tail
         self._cq_head = head
         words[_CQ_HEAD] = head
+
+    def _count_out(self, opcode: int) -> None:
+        if opcode == _SENDFD:
+            self._sending -= 1
+        else:
+            self._expecting -= 1
 
     def _take_fds(self, slot: Slot, kind: int) -> None:
         """Fetch the descriptors of an answer; they were sent before it was written."""
@@ -235,6 +283,14 @@ class Ring:
         slot.fds = self._early.pop(slot.tag)
         if kind == CqeOpcode.RESPOND_WITH_FD and len(slot.fds) != 1:
             raise ProtocolError(f"{len(slot.fds)} descriptors where one belongs")
+
+    def look_out(self, looks: int) -> bool:
+        """Look so many times whether there is an answer."""
+        words, head = self._words, self._cq_head
+        for _ in repeat(None, looks):  # noqa: SIM110 - any() looks half as often
+            if words[_CQ_TAIL] != head:
+                return True
+        return False
 
     def listen(self, flags: int = 0) -> None:
         """Take one message from the socket: wait for a BELL, or with MSG_DONTWAIT look for one.
@@ -286,11 +342,11 @@ class Ring:
         taken = self._words[_SQ_HEAD]
         left = (self._sq_tail - taken) & _M
         for slot in self._slots:
-            if slot.state in (State.SENT, State.ORPHAN):
-                orphan = slot.state is State.ORPHAN
+            if slot.state in (SENT, ORPHAN):
+                orphan = slot.state == ORPHAN
                 slot.untaken = (slot.index - taken) & _M < left
                 slot.result = -errno.EIO
-                slot.state = State.DONE
+                slot.state = DONE
                 if orphan:
                     self.dispose(slot)
                 elif slot.wake is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from struct import Struct
 from typing import Final
 
@@ -12,13 +11,11 @@ SQE: Final = Struct("<BB2xIQQQQQQQ").pack_into  # opcode, flags, tag, six argume
 CQE: Final = Struct("<BB2xIQ").unpack_from  # flags, NewFdFlags, tag, result
 
 
-class State(Enum):
-    """Where a call is."""
-
-    FREE = 0
-    SENT = 1
-    DONE = 2
-    ORPHAN = 3  # nobody waits any more; its answer is thrown away
+# Where a call is.  Plain numbers: they are compared several times in each call.
+FREE: Final = 0
+SENT: Final = 1
+DONE: Final = 2
+ORPHAN: Final = 3  # nobody waits any more; its answer is thrown away
 
 
 class Slot:
@@ -50,7 +47,7 @@ class Slot:
         self.room = 0  # bytes of the present payload
         self.opcode = 0
         self.index = 0  # place in the submission ring
-        self.state = State.FREE
+        self.state = FREE
         self.result = 0  # a value, or a negated errno of Redox's
         self.new_flags = 0
         self.fds: Sequence[int] = ()
