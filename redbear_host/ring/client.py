@@ -152,6 +152,7 @@ class Client:
             for entry in batch:
                 tag = entry[2]
                 if entry[1] or tag in waiting:
+                    request = None
                     self._run_unusual(entry)
                     continue
                 request = free.pop() if free else RingRequest(self, self.caller)
@@ -186,7 +187,9 @@ class Client:
         """Run what has flags, or the tag of a call that waits."""
         opcode, flags, tag = entry[:3]
         if opcode in _SILENT:
-            self._door.table[opcode](self._new(entry), entry)
+            request = self._new(entry)
+            self._door.table[opcode](request, entry)
+            self._end(request, None)
         elif flags & ~_ONEWAY or (not flags and tag in self.waiting):
             self._post(0, tag, _NEGATIVE - e.EINVAL)
         elif opcode not in _MAKES:

@@ -50,7 +50,7 @@ _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # After a client's calls the door looks for its next some 30 µs long before it sleeps: on two
 # processors waking up takes longer than that.  Looking in vain is soon given up for a while.
 _LOOKS: Final = 600
-_STREAK: Final = 32  # turns of one client before anybody else is looked at
+_STREAK: Final = 8  # turns of one client before anybody else is looked at
 _SKIP_MOST: Final = 4096
 
 
@@ -80,6 +80,7 @@ class RingDoor:
         self._counted = 0
         self._listener: Final[socket.socket] = listener_of(listener_fd)
         self._greetings: Final[dict[Greeting, None]] = {}
+        self._sweeps = False  # a timer looks after those
         self._clients: Final[set[Client]] = set()  # also those gone whose calls the scheme has
         self._of_user: Final[Counter[int]] = Counter()
         self._bytes = 0  # in the rings of all clients
@@ -130,6 +131,20 @@ class RingDoor:
                 first.close()
             greeting = Greeting(connection, self._loop, self.allowance is not None, self._on_hello)
             self._greetings[greeting] = None
+            if not self._sweeps:
+                self._sweeps = True
+                self._loop.at(greeting.due, self._sweep)
+
+    def _sweep(self) -> None:
+        """Hang up on those who have not said HELLO in time."""
+        now = self._loop.now()
+        for greeting in list(self._greetings):
+            if greeting.due > now:
+                self._loop.at(greeting.due, self._sweep)
+                return
+            del self._greetings[greeting]
+            greeting.close()
+        self._sweeps = False
 
     def _accept_again(self) -> None:
         if self._listener.fileno() >= 0:

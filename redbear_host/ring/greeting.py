@@ -26,7 +26,7 @@ _SEND_ROOM: Final = 32 << 10  # bytes; bounds descriptors on their way to one th
 
 
 class Greeting:
-    """A connection that has not said HELLO yet; `heard` is called once it has, or never will."""
+    """A connection that has not said HELLO yet; `heard` is called when it has, or hangs up."""
 
     def __init__(
         self, connection: socket.socket, loop: Loop, takes_fds: bool, heard: Callable[..., None]
@@ -40,7 +40,7 @@ class Greeting:
         self.socket: Final = connection
         self._loop: Final = loop
         self._heard: Final = heard
-        self._timer: Final = loop.at(loop.now() + PATIENCE, self._too_late)
+        self.due: Final = loop.now() + PATIENCE  # when nobody waits for the HELLO any more
         loop.watch(connection.fileno(), self._on_readable)
 
     def _on_readable(self) -> None:
@@ -54,12 +54,7 @@ class Greeting:
         self._done()
         self._heard(self, message)
 
-    def _too_late(self) -> None:
-        self._done()
-        self._heard(self, b"")
-
     def _done(self) -> None:
-        self._timer.cancel()
         self._loop.unwatch(self.socket.fileno())
 
     def welcome(self, memory: Memory) -> bool:
