@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from redbear_host.ring.client import Client
 
 TRANSFER_MOST: Final = 1 << 20  # bytes of one read, write or call, as through FUSE
+LARGE: Final = 1 << 16  # bytes from which on a transfer takes time from others
 
 
 def copy_in(client: Client, at: int, size: int) -> bytes:
@@ -19,6 +20,8 @@ def copy_in(client: Client, at: int, size: int) -> bytes:
         raise Refused(e.EFAULT)
     if client.held and client.held + size > client.arena:
         raise Refused(e.ENOBUFS)  # its calls that wait claim more than there is
+    if size >= LARGE:
+        client.moved += size
     start = client.arena_at + at
     return client.map[start : start + size]
 

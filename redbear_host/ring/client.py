@@ -29,7 +29,8 @@ from redbear_host.scheme.request import LATER, Caller
 if TYPE_CHECKING:
     from redbear_host.ring.door import RingDoor
 
-TURN: Final = 64  # entries of one client taken in a round
+TURN: Final = 64  # entries of one client taken in a round; fewer if they are large
+TURN_BYTES: Final = 4 << 20  # about as many bytes are moved for one client in a round
 
 _WORD: Final = (1 << 32) - 1
 _NEGATIVE: Final = 1 << 64  # less an errno: how an error travels (abi.cqe.mux)
@@ -61,6 +62,7 @@ class Client:
         self.descriptors: Final = Descriptors(connection, door.allowance)
         self.waiting: Final[dict[int, RingRequest]] = {}  # not answered yet, by tag
         self.held = 0  # bytes kept for those; never more than the arena has
+        self.moved = 0  # bytes of large transfers in the present turn
         self.gone = False
         self.memory: Final = memory
         self.map: Final = memory.map
@@ -79,6 +81,7 @@ class Client:
         self._free: Final[list[RingRequest]] = []
         self._late: Final[dict[Handle, None]] = {}  # with events there was no room to tell of
         self._mute = 0  # counts ONEWAY requests that wait, downwards: they have no tag
+        self._turn = TURN
         self._taking = False
         self._failed = False
         self._unrung = False  # the door will ring its bell at the end of the round
@@ -100,8 +103,9 @@ class Client:
         count = self._answers - unread - len(self.waiting)
         if count > pending:
             count = pending
-        if count > TURN:
-            count = TURN
+        turn = self._turn
+        if count > turn:
+            count = turn
         place = head & (self._entries - 1)
         batch: Iterable[SqeCopy]
         if count == 1:
@@ -122,8 +126,18 @@ class Client:
         door = self._door
         door.calls += count
         door.last = self
-        if count < pending and count == TURN:
+        if self.moved or turn < TURN:
+            self._pace(count)
+        if count < pending and count == turn:
             door.more(self)
+
+    def _pace(self, count: int) -> None:
+        """Choose how many entries to take next time by how many bytes these have moved."""
+        if self.moved:
+            self._turn = max(1, min(TURN, TURN_BYTES * count // self.moved))
+            self.moved = 0
+        else:
+            self._turn += 1
 
     def _copy(self, place: int, count: int) -> bytes:
         at, over = self._sq_at, place + count - self._entries

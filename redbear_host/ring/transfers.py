@@ -13,7 +13,7 @@ from redbear_host.abi.map import MunmapFlags
 from redbear_host.abi.sqe import Opcode
 from redbear_host.errors import Refused
 from redbear_host.ring import arguments
-from redbear_host.ring.arena import TRANSFER_MOST, copy_in, copy_out
+from redbear_host.ring.arena import LARGE, TRANSFER_MOST, copy_in, copy_out
 from redbear_host.ring.layout import FDS_MOST, NO_OFFSET, PAGE
 from redbear_host.ring.request import RingRequest, SqeCopy
 from redbear_host.ring.table import Finisher, Handler
@@ -59,8 +59,9 @@ class Transfers:
             raise Refused(e.EBADF)
         if at + size > client.arena:
             raise Refused(e.EFAULT)
-        if size > TRANSFER_MOST:
-            size = TRANSFER_MOST
+        if size >= LARGE:
+            size = min(size, TRANSFER_MOST)
+            client.moved += size
         if client.held and client.held + size > client.arena:
             raise Refused(e.ENOBUFS)
         if flags & ~_FCNTL:

@@ -281,6 +281,26 @@ def test_a_flood_of_one_client_does_not_keep_another_waiting(rig: Rig, toy: Toy)
     assert len(greedy.taken()) == 4096
 
 
+def test_large_transfers_count_for_more(rig: Rig, toy: Toy) -> None:
+    greedy = rig.connect(entries=4096, arena=1 << 20)
+    handle = rig.open(greedy, b"file")
+    toy.data = bytearray(1 << 20)
+    for turns, at_most in ((1, 64), (1, 4), (1, 4)):
+        before = greedy.words[CQ_TAIL]
+        for tag in range(100):
+            greedy.put(Op.READ, tag, handle, 0, 1 << 20, 0, 0)
+        greedy.ring()
+        rig.turn(turns)
+        done = (greedy.words[CQ_TAIL] - before) % (1 << 32)
+        assert 0 < done <= at_most
+        rig.until(lambda: greedy.words[SQ_HEAD] == greedy.tail)
+        assert len(greedy.taken()) == 100
+    for _ in range(100):  # small ones again
+        assert rig.call(greedy, Op.FSIZE, handle) == 1 << 20
+    greedy.put(Op.FSIZE, 1, handle)
+    assert next(iter(rig.door._clients))._turn == 64
+
+
 def test_bells_without_entries_are_nothing(rig: Rig, client: RawClient) -> None:
     for _ in range(1000):
         client.ring()
