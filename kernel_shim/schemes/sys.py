@@ -55,6 +55,7 @@ class SysScheme(Snapshots):
                 ("exe", _exe),
                 ("iostat", traffic.iostat),
                 ("irq", self._irq),
+                ("log", lambda caller: kernel.log.read()),
                 ("requests", traffic.requests),
                 ("scheme", self._scheme),
                 ("scheme_num", self._scheme_num),

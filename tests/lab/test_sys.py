@@ -114,6 +114,22 @@ def test_stat_counts_contexts_and_agrees_with_the_kernels_boot_time(up):
     assert sum(line.startswith("IRQs ") for line in lines) == 1
 
 
+def test_what_is_written_to_debug_stands_in_the_log(up):
+    subprocess.run(["sh", "-c", f"echo a line of ours > {up.mount}/debug"], check=True, timeout=20)
+    assert "a line of ours\n" in said(up, "sys/log")
+
+
+def test_reading_a_disk_raises_its_interrupts_count(up):
+    def counted():
+        return sum(int(line.split(": ")[1]) for line in said(up, "sys/irq").splitlines())
+
+    before = counted()
+    with open(up.disk / "1", "rb", buffering=0) as file:
+        for block in range(32):
+            os.pread(file.fileno(), 4096, block * 4096)
+    assert counted() >= before + 16
+
+
 def test_irq_has_224_lines(up):
     lines = said(up, "sys/irq").splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(number) for number in range(224)]
