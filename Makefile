@@ -21,7 +21,7 @@ RUN  := $(SUDO) $(BIN)/redbear-host
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down test host-test vm-test lint format bench clean
+.PHONY: help setup up down test host-test vm-test status lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,10 +47,15 @@ test: setup  ## every test: on this host, then in one boot of the Linux guest
 	[ $$host = 0 ] && [ $$vm = 0 ]
 
 host-test: setup  ## unit, types, model, contract and lab tests
-	@$(SUDO) env CI=$(CI) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(SUDO) env CI=$(CI) $(BIN)/python -m pytest --junitxml=build/results/host.xml $(PYTEST_ARGS)
 
 vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as rivals
-	@$(RUN) lab vm -- env CI=$(CI) $(BIN)/python -m pytest -p no:cacheprovider tests/vm $(PYTEST_ARGS)
+	@mkdir -p build/results
+	@$(RUN) lab vm --exchange build/results -- env CI=$(CI) $(BIN)/python -m pytest -p no:cacheprovider \
+	  --junitxml=/run/exchange/vm.xml tests/vm $(PYTEST_ARGS)
+
+status: setup  ## make docs/STATUS.md from what the last `make test` saw
+	@$(BIN)/python tools/status.py build/results/host.xml build/results/vm.xml
 
 lint: setup  ## style, types, storeys and file sizes
 	@bad=0; \
@@ -66,6 +71,7 @@ format: setup  ## let ruff set the code
 bench: setup  ## measure scheme and driver, and the kernel's driver beside them in the guest
 	@$(BIN)/python benchmarks/disk_scheme.py
 	@$(BIN)/python benchmarks/ring.py
+	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --instructions
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean:  ## remove what the other targets made, .venv included

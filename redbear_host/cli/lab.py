@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long the guest may live, boot included (%(default)g)",
     )
+    vm.add_argument(
+        "--exchange",
+        type=Path,
+        metavar="DIR",
+        help="a folder that is /run/exchange in the guest: what it writes there stays",
+    )
     vm.add_argument("command", nargs="+", metavar="CMD", help="what to run, after --")
 
 
@@ -59,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         guest.GuestOptions(
             devices=devices,
             disk=args.disk,
+            exchange=None if args.exchange is None else args.exchange.absolute(),
             timeout=args.timeout,
             verbose=args.verbose > 0,
         ),
