@@ -110,10 +110,15 @@ class Callers:
                 return _parse(fd)
             except ProcessLookupError:
                 os.close(self._status.pop(pid))
-        self.become_root()  # /proc may be mounted with hidepid
         try:
-            fd = calls.open_beneath(self.proc, b"%d/status" % pid, os.O_RDONLY)
-        except (FileNotFoundError, ProcessLookupError):
+            fd = self._open_status(pid)
+        except (FileNotFoundError, PermissionError):
+            self.become_root()  # /proc may be mounted with hidepid
+            try:
+                fd = self._open_status(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                return ()
+        except ProcessLookupError:
             return ()
         self._status[pid] = fd
         if len(self._status) > _REMEMBERED:
@@ -122,6 +127,9 @@ class Callers:
             return _parse(fd)
         except ProcessLookupError:
             return ()
+
+    def _open_status(self, pid: int) -> int:
+        return calls.open_beneath(self.proc, b"%d/status" % pid, os.O_RDONLY)
 
 
 def _parse(fd: int) -> tuple[int, ...]:

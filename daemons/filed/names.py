@@ -43,7 +43,7 @@ class Names:
         self._root: Final = root
         self._callers: Final = callers
 
-    def full(self, path: str, parent: Handle | None = None) -> bytes:
+    def full(self, path: str, caller: Caller, parent: Handle | None = None) -> bytes:
         """Return a path relative to the root, from one relative to a directory that is open.
 
         ESTALE if that directory does not have the name any more by which it was opened: nothing
@@ -56,7 +56,7 @@ class Names:
         if b"\0" in own:
             raise Refused(e.EINVAL)
         if parent is not None and parent.path:
-            self._callers.become_root()
+            self._callers.become(caller)
             try:
                 self._check_named(parent)
             except OSError as err:

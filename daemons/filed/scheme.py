@@ -24,7 +24,16 @@ from redbear_host.abi import flags as f
 from redbear_host.abi.stat import Stat, StatVfs, TimeSpec
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Request
-from redbear_host.scheme.scheme import CACHED, POSITIONED, Bytes, Entry, Mapped, Opened, Scheme
+from redbear_host.scheme.scheme import (
+    CACHED,
+    POSITIONED,
+    ROOT,
+    Bytes,
+    Entry,
+    Mapped,
+    Opened,
+    Scheme,
+)
 
 _READ_MAX: Final = 1 << 20  # what one call of a client's kernel asks for at most
 _PER_WRITE: Final = f.O_APPEND | f.O_FSYNC
@@ -65,7 +74,7 @@ class FileScheme(Scheme):
         self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
     ) -> Opened:
         """Open as Linux would for this caller; O_STAT looks at what is there, also at a link."""
-        full = self._names.full(path, self._handles[parent] if parent else None)
+        full = self._full(parent, path, request)
         try:
             handle, found = self._names.open(full, flags, request)
         except OSError as err:
@@ -78,6 +87,10 @@ class FileScheme(Scheme):
             # may run a file as somebody else must not be written behind our back: see `write`.
             return Opened(number, POSITIONED)
         return Opened(number, POSITIONED | CACHED, handle.fd)
+
+    def _full(self, parent: int, path: str, request: Request) -> bytes:
+        above = None if parent == ROOT else self._handles[parent]
+        return self._names.full(path, request.caller, above)
 
     def dup(self, handle: int, name: Bytes, request: Request) -> Opened:
         """Open the same once more; as in redoxfs, nothing can be opened by name."""
@@ -95,7 +108,7 @@ class FileScheme(Scheme):
 
     def unlinkat(self, parent: int, path: str, flags: int, request: Request) -> None:
         """Remove a name; AT_REMOVEDIR removes an empty directory, and only that."""
-        full = self._names.full(path, self._handles[parent] if parent else None)
+        full = self._full(parent, path, request)
         try:
             self._names.remove(full, bool(flags & f.AT_REMOVEDIR), request.caller)
         except OSError as err:
@@ -103,7 +116,7 @@ class FileScheme(Scheme):
 
     def frename(self, handle: int, path: str, request: Request) -> None:
         """Give the file another name, in place of what had it; ESTALE if it has lost its own."""
-        one, new = self._handles[handle], self._names.full(path)
+        one, new = self._handles[handle], self._full(ROOT, path, request)
         try:
             self._names.rename(one, new, request.caller)
         except OSError as err:
@@ -112,7 +125,7 @@ class FileScheme(Scheme):
 
     def flink(self, handle: int, path: str, request: Request) -> None:
         """Give the file one more name; ESTALE if it has lost the one it was opened by."""
-        one, new = self._handles[handle], self._names.full(path)
+        one, new = self._handles[handle], self._full(ROOT, path, request)
         try:
             self._names.link(one, new, request.caller)
         except OSError as err:
@@ -218,6 +231,7 @@ class FileScheme(Scheme):
     def fallocate(self, handle: int, mode: int, offset: int, length: int, request: Request) -> None:
         """Allocate, zero or punch, as far as the host's file system can."""
         one = self._handles[handle]
+        self._callers.become(request.caller)
         if max(offset, length) >= _OFFSET_END:
             raise Refused(e.EFBIG)
         try:

@@ -301,6 +301,29 @@ def test_handles_survive_a_crash(up: Up, host: Path, place: Path) -> None:
     assert (host / "swapped").read_text() == "not what was opened"
 
 
+def test_a_handle_survives_a_crash_with_the_rights_it_was_opened_with(
+    up: Up, host: Path, place: Path
+) -> None:
+    make(host / "file", 0o600, NOBODY, NOBODY)
+    os.link(host / "file", host / "twin")  # two names: the kernel asks filed for each byte
+    what = "fd = os.open(place, os.O_RDWR); print(1, flush=True); input(); os.write(fd, b'C')"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", PROGRAM, str(place / "file"), what],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"1\n"
+        (host / "file").chmod(0o400)
+        up.kill("filed")
+        assert client.communicate(b"\n", timeout=20)[0] == b"ok\n"
+    assert (host / "file").read_text() == "Content"
+
+
 @pytest.mark.parametrize("what", ["none", "file"])
 def test_a_root_that_is_no_directory_is_said_before_anything_starts(
     tmp_path: Path, what: str

@@ -78,12 +78,11 @@ def served(tmp_path: Path) -> Iterator[Served]:
     folder = tmp_path / "served"
     folder.mkdir()
     (tmp_path / "secret").write_text("outside")
-    it = Served(folder)
     descriptors = len(os.listdir("/proc/self/fd"))
+    it = Served(folder)
     yield it
-    it.scheme.close()
-    assert len(os.listdir("/proc/self/fd")) <= descriptors  # whatever happened, nothing leaked
     it.close()
+    assert len(os.listdir("/proc/self/fd")) == descriptors  # whatever was refused, none is left
 
 
 def refusal(call: Any, *arguments: Any) -> int:
@@ -416,6 +415,7 @@ def test_a_successor_appends_once(served: Served) -> None:
     assert (served.folder / "log").read_text() == "one\ntwo\n"
 
 
+@pytest.mark.skipif(ME.uid != 0, reason="who is not root cannot become it; see tests/lab")
 def test_a_handle_outlives_the_permission_it_was_opened_with(served: Served) -> None:
     (served.folder / "file").write_text("content")
     (served.folder / "file").chmod(0o400)
