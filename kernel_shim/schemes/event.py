@@ -257,6 +257,7 @@ class EventScheme(Scheme):
         """Say which queue it is: so a queue finds out that it is asked to watch itself."""
         if command != QUEUE_NUMBER:
             raise Refused(e.ENOTTY)
+        self._handles[handle]
         return handle.to_bytes(8, "little")
 
     @staticmethod

@@ -17,12 +17,14 @@ import errno
 import fcntl
 import os
 import select
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from redbear_host.abi import flags as f
 
@@ -66,6 +68,7 @@ class Watch:
         self._on_found: Final = on_found
         self._epoll: Final = select.epoll()
         self._bell: Final = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._asking: Final = threading.Lock()
         self._work: Final[deque[Callable[[], bool]]] = deque()
         self._places: Final[dict[int, int]] = {}  # id of a registration: the number of its place
         self._ids: Final[dict[int, tuple[int, int]]] = {}  # of a place: id, flags
@@ -119,8 +122,9 @@ class Watch:
         self._ask(lambda: False)
 
     def _ask(self, work: Callable[[], bool]) -> None:
-        self._work.append(work)
-        os.eventfd_write(self._bell, 1)
+        with self._asking:
+            self._work.append(work)
+            os.eventfd_write(self._bell, 1)
 
     # -- the thread --------------------------------------------------------------------------------
 
@@ -129,6 +133,11 @@ class Watch:
             while self._round():
                 pass
         finally:
+            bug = sys.exception()
+            if bug is not None:  # it ends the process, as one on the loop does
+                self._post(partial(_fail, bug))
+            with self._asking:  # who asked us to end may not have let the bell go yet
+                pass
             self._epoll.close()
             for fd in (self._bell, *self._ids, *self._left):
                 _close(fd)
@@ -197,7 +206,7 @@ class Watch:
     def _end(self, place: int, wanted: Registration) -> None:
         if wanted.fd >= 0:
             os.dup2(wanted.fd, place, inheritable=False)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, PermissionError):  # it means another file today
                 self._epoll.unregister(place)
                 del self._ids[place], self._places[wanted.id]
                 _close(place)
@@ -255,6 +264,10 @@ def _mask(flags: int) -> int:
 def _ready(mask: int) -> int:
     ready = f.EVENT_READ if mask & (_READABLE | _ENDED) else 0
     return ready | (f.EVENT_WRITE if mask & (select.EPOLLOUT | _ENDED) else 0)
+
+
+def _fail(bug: BaseException) -> NoReturn:
+    raise bug
 
 
 def _close(fd: int) -> None:

@@ -75,7 +75,7 @@ class PipeScheme(Scheme):
         name = path.strip("/")
         above = self._handles[parent] if parent else None
         if isinstance(above, Pipe):
-            return self._second_end(above, name.encode(), request)
+            return self._second_end(above, name.encode("utf-8", "surrogateescape"), request)
         if "/" in name:
             raise Refused(e.ENOENT)
         access = flags & f.O_ACCMODE
