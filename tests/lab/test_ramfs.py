@@ -16,6 +16,10 @@ from pathlib import Path
 import pytest
 from up_rig import Up
 
+from redbear_host import client
+from redbear_host.abi import flags as f
+from redbear_host.client.connection import connect
+
 pytestmark = pytest.mark.timeout(180)
 
 TREE = Path(__file__).resolve().parents[2] / "schemefs"
@@ -186,3 +190,42 @@ def test_when_the_daemon_is_killed_among_many_creates_all_end_and_it_serves_agai
     (root / "again").write_text("x")
     assert (root / "again").read_text() == "x"
     (root / "again").unlink()
+
+
+@pytest.fixture
+def ring(up, monkeypatch):
+    """This process's libredox speaks to the instance of these tests."""
+    monkeypatch.setenv("REDBEAR_RINGS", str(up.run_dir / "ring"))
+    monkeypatch.setenv("REDBEAR_SCHEME", str(up.mount))
+    with client.deadline(20):
+        yield
+        connect("ramfs").hang_up()
+
+
+def test_both_doors_lead_to_the_same_files(folder, ring):
+    (folder / "file").write_bytes(b"from linux" + bytes(5000))
+    os.symlink("file", folder / "link")
+    with client.open("/scheme/ramfs/work/link", f.O_RDWR) as fd:
+        assert fd.read(10) == b"from linux"
+        with client.fmap(fd, 5010) as mapping:
+            mapping.memory[:4] = b"FROM"
+            assert (folder / "file").read_bytes()[:10] == b"FROM linux"
+            with open(folder / "file", "r+b", buffering=0) as file:
+                file.write(b"!")
+            assert bytes(mapping.memory[:4]) == b"!ROM"
+        fd.frename("/scheme/ramfs/work/moved")
+    assert sorted(os.listdir(folder)) == ["link", "moved"]
+    with client.open("/scheme/ramfs/work/moved", f.O_RDONLY) as fd:
+        with pytest.raises(PermissionError):
+            client.fmap(fd, 4096)  # shared and writable
+        with client.fmap(fd, 4096, f.PROT_READ | f.MAP_SHARED) as mapping:
+            assert bytes(mapping.memory[:10]) == b"!ROM linux"
+
+
+def test_what_a_ring_changes_is_seen_through_pages_linux_had_kept(folder, ring):
+    (folder / "file").write_bytes(b"one" + bytes(9000))
+    with open(folder / "file", "rb", buffering=0) as kept:
+        assert os.pread(kept.fileno(), 3, 0) == b"one"
+        with client.open("/scheme/ramfs/work/file", f.O_RDWR) as fd:
+            fd.write(b"two")
+        assert os.pread(kept.fileno(), 3, 0) == b"two"
