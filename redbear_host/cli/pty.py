@@ -29,7 +29,8 @@ _PIECE: Final = 65536
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command line takes."""
-    parser.add_argument("command", metavar="-- CMD", nargs="+", help="the program and its words")
+    words = ("-- CMD", "WORD")
+    parser.add_argument("command", metavar=words, nargs="+", help="the program and its words")
     add_mount(parser)
 
 
