@@ -39,7 +39,6 @@ class AioConnection(Ring):
         super().__init__(line)
         self._waiting: Final[deque[asyncio.Future[None]]] = deque()  # for room
         self.posts: Final[dict[int, list[tuple[int, Callable[[int], object]]]]] = {}
-        self.on_event = self._post
         self._rung = False  # the bell will be rung at the end of this turn
         asyncio.get_running_loop().add_reader(line.socket.fileno(), self._on_readable)
 
@@ -170,8 +169,11 @@ class AioConnection(Ring):
                 self._wake_one()
         elif len(self._free) > before:  # answers nobody wanted
             self._wake_one()
+        if self._closing and not self.dead:
+            self._ring_soon()
 
-    def _post(self, handle: int, flags: int) -> None:
+    def on_event(self, handle: int, flags: int) -> None:
+        """Tell who has subscribed."""
         for mask, post in self.posts.get(handle, ()):
             if flags & mask:
                 post(flags & mask)

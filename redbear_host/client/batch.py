@@ -95,22 +95,36 @@ class Batch:
         pending, self._calls = self._calls, []
         for connection, slot, _ in pending:
             connection.orphan(slot)
+            self._touched.add(connection)
+        self._answers = []
         self.submit()
 
     def _put(self, connection: Connection, call: Call[Any]) -> None:
         self._touched.add(connection)
-        slot = connection.queue(call)
-        if slot is None:  # the calls in the way may be ours
-            self._collect()
+        while (slot := connection.queue(call)) is None:
+            self.submit()
+            self._collect_answered()  # the calls in the way may be ours
+            first = self._calls[0][1] if self._calls else None
+            connection.wait_for_room(call, first)
             self._touched.add(connection)
-            slot = connection.queue(call, wait=True)
-            if slot is None:
-                return
         self._calls.append((connection, slot, call))
+
+    def _collect_answered(self) -> None:
+        """Take the answers that are there, up to the first that is not."""
+        count = 0
+        for _, slot, _ in self._calls:
+            if slot.state != DONE:
+                break
+            count += 1
+        self._take(count)
 
     def _collect(self) -> None:
         self.submit()
-        pending, self._calls = self._calls, []
+        self._take(len(self._calls))
+
+    def _take(self, count: int) -> None:
+        """Wait for the first `count` answers."""
+        pending, self._calls = self._calls[:count], self._calls[count:]
         done = 0
         try:
             for connection, slot, call in pending:

@@ -55,7 +55,6 @@ class Connection(Ring):
         self._leader: Slot | object | None = None
         self._followers: Final[list[tuple[Callable[[], bool], threading.Event]]] = []
         self._posts: Final[dict[int, list[tuple[int, Callable[[int], object]]]]] = {}
-        self.on_event = self._post
         self._skip = 0 if (os.cpu_count() or 1) > 1 else _SKIP_ALL
         self._penalty = 1
         self._bell: Final = line.bell
@@ -118,6 +117,9 @@ class Connection(Ring):
         self.reap()
         if self.fate:
             self.end(self.fate)
+        if self._closing and self.flush_drops():
+            self.publish()
+            self.ring_bell()
         if self._followers:
             self._wake_followers()
 
@@ -214,20 +216,29 @@ class Connection(Ring):
 
     # -- many calls: `batch` ----------------------------------------------------------------------
 
-    def queue(self, call: Call[Any], wait: bool = False) -> Slot | None:
-        """Put a call that `send` will show; None when there is no room and nobody shall wait."""
-        if wait:
-            with self.lock:
-                return self._begin(call, current())
+    def queue(self, call: Call[Any]) -> Slot | None:
+        """Put a call that `send` will show; None when there is no room now."""
         with self.lock:
             if self.dead:
                 raise self.error()
+            self.flush_drops()
             slot = self.start(call, False)
             if slot is None:
                 slot = self.take(self.room_for(call), bool(call.fds))
                 if slot is not None:
                     self.put(slot, call)
             return slot
+
+    def wait_for_room(self, call: Call[Any], first: Slot | None) -> None:
+        """Wait until `queue` may succeed, or the call in `first` is answered."""
+        room, sends = self.room_for(call), bool(call.fds)
+
+        def done() -> bool:
+            answered = first is not None and first.state == DONE
+            return answered or bool(self.dead) or self.has_room(room, sends)
+
+        if not self._follow(done, current()):
+            raise _late(self.name)
 
     def send(self) -> None:
         """Show the daemon what was queued."""
@@ -405,7 +416,8 @@ class Connection(Ring):
     def _wanted(self, handle: int) -> int:
         return reduce(or_, (mask for mask, _ in self._posts.get(handle, ())), 0)
 
-    def _post(self, handle: int, flags: int) -> None:
+    def on_event(self, handle: int, flags: int) -> None:
+        """Tell who has subscribed."""
         for mask, post in self._posts.get(handle, ()):
             if flags & mask:
                 post(flags & mask)

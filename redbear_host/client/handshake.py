@@ -22,6 +22,16 @@ LAYOUT: Final = Layout(ENTRIES, ENTRIES * SMALL + LARGE)
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
+class _Socket(socket.socket):
+    """Closes without a warning when it is collected: nobody need close a connection."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        """Close."""
+        self.close()
+
+
 class Line:
     """What a connection consists of: socket, memory, and the bell that wakes the daemon."""
 
@@ -30,7 +40,7 @@ class Line:
         self.name: Final = paths.check_name(name)
         self.layout: Final = layout
         layout.check()
-        self.socket: Final = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket: Final = _Socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.memory: mmap.mmap
         self.bell = -1
 

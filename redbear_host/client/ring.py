@@ -12,7 +12,7 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -50,7 +50,6 @@ class Ring:
         self.name: Final = line.name
         self.dead = ""  # why the connection has ended
         self.fate = ""  # why it must end
-        self.on_event: Callable[[int, int], None] = _ignore  # called with handle and flags
         self._line: Final = line
         layout = line.layout
         self._bytes: Final = memoryview(line.memory)
@@ -77,7 +76,8 @@ class Ring:
         self._expecting = 0  # calls in hand that may be answered with descriptors
         self._sending = 0  # calls in hand that brought some
         self._early: Final[dict[int, Sequence[int]]] = {}  # descriptors, by their call's tag
-        self._closing: Final[deque[int]] = deque()  # handles dropped by who may not wait
+        # What nobody waits for: a call to cancel with its index, or None and a handle to close.
+        self._closing: Final[deque[tuple[Slot | None, int]]] = deque()
 
     # -- calls go in ------------------------------------------------------------------------------
 
@@ -193,27 +193,32 @@ class Ring:
 
     def cancel(self, slot: Slot) -> None:
         """Ask the daemon to give a call up; its answer comes all the same."""
-        self._unanswered(Opcode.CANCEL, slot.tag, 0)
+        self._closing.append((slot, slot.index))
+        self.flush_drops()
 
     def drop(self, handle: int) -> None:
         """Close a handle with nobody waiting; safe at any time, also while the lock is held."""
-        self._closing.append(handle)
+        self._closing.append((None, handle))
 
     def flush_drops(self) -> bool:
-        """Tell the daemon of dropped handles as far as there is room; return whether there were."""
-        any_dropped = False
-        while self._closing and not self.dead and not self._sq_full():
-            self._unanswered(Opcode.CLOSE_MSG, 0, self._closing.popleft())
-            any_dropped = True
-        return any_dropped
+        """Write cancels and closes as far as there is room; return whether there were any."""
+        wrote = False
+        while self._closing and not self.dead:
+            if (self._sq_tail - self._words[_SQ_HEAD]) & _M >= self._entries:
+                break
+            slot, number = self._closing.popleft()
+            if slot is None:
+                self._unanswered(Opcode.CLOSE_MSG, 0, number)
+            elif slot.index == number and slot.state in (SENT, ORPHAN):
+                self._unanswered(Opcode.CANCEL, slot.tag, 0)
+            wrote = True
+        return wrote
 
     def _sq_full(self) -> bool:
         taken = self._words[_SQ_HEAD]
         return (self._sq_tail - taken) & _M >= self._most
 
     def _unanswered(self, opcode: int, tag: int, handle: int) -> None:
-        if (self._sq_tail - self._words[_SQ_HEAD]) & _M >= self._entries:
-            return  # a daemon that lets this happen reads nothing; the call ends when it ends
         at = self._sq_at + (self._sq_tail & self._sq_mask) * lay.SQE_BYTES
         SQE(self._bytes, at, opcode, _ONEWAY, tag, handle, 0, 0, 0, 0, 0, self._caller)
         self._sq_tail = (self._sq_tail + 1) & _M
@@ -331,6 +336,9 @@ class Ring:
         slot.fds = ()
         self.give(slot)
 
+    def on_event(self, handle: int, flags: int) -> None:
+        """Hear of an event."""
+
     # -- the end ----------------------------------------------------------------------------------
 
     def end(self, why: str) -> None:
@@ -355,10 +363,6 @@ class Ring:
     def error(self) -> OSError:
         """Return what a call on an ended connection raises."""
         return OSError(errno.EIO, self.dead, self.name)
-
-
-def _ignore(handle: int, flags: int) -> None:
-    """Drop an event: nobody has subscribed."""
 
 
 def _close_all(fds: Sequence[int]) -> None:
