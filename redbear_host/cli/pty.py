@@ -29,13 +29,15 @@ _PIECE: Final = 65536
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command line takes."""
-    words = ("-- CMD", "WORD")
-    parser.add_argument("command", metavar=words, nargs="+", help="the program and its words")
     add_mount(parser)
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD …", help="what to run")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the program; return its exit status, 128 and the signal if one ended it."""
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise ConfigError("there is nothing to run", "redbear-host pty -- bash")
     scheme = args.mount / "pty"
     try:
         master = os.open(scheme / "ptmx", os.O_RDWR | os.O_CLOEXEC)
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
         size = scheme / f".{number}" / "winsize"
         _pass_size(size)
-        program = _start(scheme / str(number), args.command)
+        program = _start(scheme / str(number), command)
         with _woken_by_signals() as wakes, _raw_terminal():
             _connect(master, wakes, size)
     finally:
