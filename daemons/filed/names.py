@@ -157,6 +157,18 @@ class Names:
         if not _is_fresh(found, request.caller) or found.st_nlink > 2:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
+    def content(self, handle: Handle, size: int, offset: int) -> bytes:
+        """Read what `handle` was perhaps not opened to read: for our own eyes, not its client's."""
+        if handle.may_read:
+            return calls.read_at(handle.fd, size, offset)
+        self._callers.become_root()
+        self._check_named(handle)
+        fd = calls.open_beneath(self._root, handle.path, os.O_RDONLY | _ALWAYS)
+        try:
+            return calls.read_at(fd, size, offset)
+        finally:
+            os.close(fd)
+
     # -- links -------------------------------------------------------------------------------------
 
     def _open_link(self, path: bytes, flags: int) -> Handle:
