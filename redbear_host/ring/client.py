@@ -440,11 +440,13 @@ class Client:
 
     # -- the end ---------------------------------------------------------------------------------
 
-    def awaits(self, looks: int) -> bool:
-        """Look so many times whether there is an entry to take."""
+    def awaits(self, looks: int) -> bool | None:
+        """Look so many times for an entry to take; None if there was one at once."""
         words, head = self._words, self._head
         if self._failed:
             return False
+        if words[SQ_TAIL] != head:
+            return None
         for _ in repeat(None, looks):  # noqa: SIM110 - any() looks half as often
             if words[SQ_TAIL] != head:
                 return True

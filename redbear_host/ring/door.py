@@ -254,7 +254,10 @@ class RingDoor:
             self._skip -= self._skip > 0
             return
         for _ in range(_STREAK):
-            if not client.awaits(_LOOKS):
+            came = client.awaits(_LOOKS)
+            if came is None:
+                return  # the loop finds it, without having to sleep; that it came proves nothing
+            if not came:
                 self._skip = self._penalty
                 self._penalty = min(2 * self._penalty, _SKIP_MOST)
                 return
