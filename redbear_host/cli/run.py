@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; its exit status is ours, 128 + n if signal n ended it."""
-    from redbear_host.namespace.caller import Caller, NotStarted, terminal
+    from redbear_host.namespace.caller import Caller, NotStarted
     from redbear_host.namespace.confine import Room
     from redbear_host.namespace.session import Command
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     room = Room(instance, granted, writable, _terminal_node())
     environment = _environment(instance, user)
     sys.stdout.flush()
-    command = Command(list(arguments), environment, folder, user, terminal())
+    command = Command(list(arguments), environment, folder, user)
     try:
         return Caller(room, command).run()
     except NotStarted as error:

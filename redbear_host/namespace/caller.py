@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from struct import Struct
 from typing import Final
 
@@ -32,16 +33,12 @@ class NotStarted(Exception):
         self.errno: Final = errno
 
 
-def terminal() -> int:
-    """Open the controlling terminal if we are in its foreground, so that it is ours to lend."""
+def _open_terminal() -> int:
+    """Open the controlling terminal; -1 if there is none."""
     try:
-        fd = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+        return os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return -1
-    if os.tcgetpgrp(fd) == os.getpgrp():
-        return fd
-    os.close(fd)
-    return -1
 
 
 class Caller:
@@ -49,8 +46,10 @@ class Caller:
 
     def __init__(self, room: Room, command: Command) -> None:
         self._room: Final = room
-        self._command: Final = command
-        self._tty: Final = command.terminal_fd
+        self._tty: Final = _open_terminal()
+        # In the background it is not ours to lend; a shell may bring us to the foreground later.
+        self._lent = self._in_foreground()
+        self._command: Final = command._replace(terminal_fd=self._tty if self._lent else -1)
         self._loop: Final = Loop()
         self._pid = 0  # of the command, as it is numbered here
         self._pidfd = -1
@@ -152,36 +151,48 @@ class Caller:
 
     # -- the terminal ----------------------------------------------------------------------------
 
-    def _take_terminal(self) -> int:
-        """Put ourselves in the foreground; return who was, 0 if it was none of ours."""
-        if self._tty < 0:
-            return 0
-        with suppress(OSError):  # it was hung up
-            before = os.tcgetpgrp(self._tty)
-            self._lend_terminal(os.getpgrp())
-            return before
-        return 0
+    def _in_foreground(self) -> bool:
+        try:
+            return self._tty >= 0 and os.tcgetpgrp(self._tty) == os.getpgrp()
+        except OSError:  # it was hung up
+            return False
 
-    def _lend_terminal(self, group: int) -> None:
+    def _take_terminal(self) -> None:
+        """Be in the foreground again, if the terminal is lent."""
+        if self._lent:
+            self._lent = False
+            self._give_terminal(os.getpgrp())
+
+    def _give_terminal(self, group: int) -> None:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
         try:
             os.tcsetpgrp(self._tty, group)
+        except OSError:
+            pass  # it was hung up, or the group has ended
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def _stop(self) -> None:
         """Stop as the command did, so that the shell that started us gets its terminal back."""
-        if self._tty >= 0:
+        if not self._is_stopped():
+            return  # it goes on already: we were told to before we heard of its stop
+        if not self._in_foreground():  # else it was in the background, and we no longer are
             self._take_terminal()
-        os.killpg(os.getpgrp(), signal.SIGTSTP)
+            os.killpg(os.getpgrp(), signal.SIGTSTP)
         self._resume()
+
+    def _is_stopped(self) -> bool:
+        try:
+            return Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")[2][0] == "T"
+        except OSError:
+            return False
 
     def _resume(self) -> None:
         """Let the command go on, in the foreground if we are there."""
         if not self._pid:
             return
-        with suppress(OSError):
-            if self._tty >= 0 and os.tcgetpgrp(self._tty) == os.getpgrp():
-                self._lend_terminal(self._pid)
+        if self._in_foreground():
+            self._lent = True
+            self._give_terminal(self._pid)
         with suppress(ProcessLookupError):
             os.killpg(self._pid, signal.SIGCONT)

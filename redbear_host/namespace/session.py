@@ -51,7 +51,7 @@ class Command(NamedTuple):
     environment: Mapping[str, str]
     folder: Path
     user: pwd.struct_passwd | None  # None: who runs us
-    terminal_fd: int  # the terminal to take, or -1
+    terminal_fd: int = -1  # the terminal to take, or -1
 
 
 def start(room: Room, command: Command, channel: socket.socket, mask: Mask) -> int:

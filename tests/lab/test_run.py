@@ -228,16 +228,29 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.fd, text.encode())
 
-    def expect(self, text: str, within: float = 20.0) -> str:
+    def ask(self, words: str, text: str) -> str:
+        """Type until `text` was printed: what is typed while a shell changes modes may be lost."""
+        for _ in range(10):
+            self.type(words)
+            if self._heard(text, 4.0):
+                return self.expect(text)
+        raise AssertionError(self.said)
+
+    def expect(self, text: str) -> str:
         """Wait until `text` was printed; return all up to it."""
+        assert self._heard(text, 40.0), self.said
+        before, _, self.said = self.said.partition(text)
+        return before
+
+    def _heard(self, text: str, within: float) -> bool:
         deadline = time.monotonic() + within
         while text not in self.said:
             left = deadline - time.monotonic()
-            assert left > 0, self.said
+            if left <= 0:
+                return False
             if select.select([self.fd], [], [], left)[0]:
                 self.said += os.read(self.fd, 65536).decode(errors="replace")
-        before, _, self.said = self.said.partition(text)
-        return before
+        return True
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -252,51 +265,51 @@ def terminal() -> Iterator[Terminal]:
     terminal.close()
 
 
-def test_an_interactive_shell_has_job_control_inside(up, terminal):
-    terminal.type(
-        f"PS1='in''ner> ' {sys.executable} -m redbear_host run --run-dir {up.run_dir} "
-        "--schemes rand -- bash --norc --noprofile -i\n"
+def typed(up, command):
+    return (
+        f"{sys.executable} -m redbear_host run --run-dir {up.run_dir} --schemes rand -- {command}"
     )
+
+
+def test_an_interactive_shell_has_job_control_inside(up, terminal):
+    terminal.type(f"PS1='in''ner> ' {typed(up, 'bash --norc --noprofile -i')}\n")
     terminal.expect("inner> ")
-    terminal.type("tty\n")
-    assert "/dev/" in terminal.expect("inner> ")
-    terminal.type("sleep 100\n")
-    terminal.expect("sleep 100\r\n")
+    terminal.ask("tty\n", "/dev/")
+    terminal.ask("sleep 100\n", "sleep 100\r\n")
     wait_for_child("sleep", "100")
-    terminal.type("\x1a")
-    terminal.expect("Stopped")
-    terminal.type("jobs; fg\n")
-    terminal.expect("Stopped")
+    terminal.ask("\x1a", "Stopped")
+    terminal.ask("jobs\n", "Stopped")
+    terminal.ask("fg\n", "sleep 100\r\n")
     wait_for_child("sleep", "100", state="S")
-    terminal.type("\x03")
-    terminal.expect("inner> ")
-    terminal.type("exit 5\n")
-    terminal.expect("outer> ")
-    terminal.type("echo status $?; cat\n")
-    terminal.expect("status 5")
-    terminal.type("still ours\n\x04")  # the terminal came back
-    terminal.expect("still ours")
+    terminal.ask("\x03", "inner> ")
+    terminal.ask("exit 5\n", "outer> ")
+    terminal.ask("echo status $?\n", "status 5")
+    terminal.ask("cat\n", "cat\r\n")
+    terminal.ask("still ours\n", "still ours\r\nstill ours")  # the terminal came back
 
 
 def test_a_command_that_is_stopped_gives_the_terminal_back(up, terminal):
-    terminal.type(
-        f"{sys.executable} -m redbear_host run --run-dir {up.run_dir} --schemes rand -- "
-        "sh -c 'echo rea\"\"dy; cat'\n"
-    )
+    terminal.type(typed(up, """sh -c 'echo rea""dy; cat'\n"""))
     terminal.expect("ready")
-    terminal.type("one\n")
-    terminal.expect("one\r\none\r\n")
-    terminal.type("\x1a")
-    terminal.expect("Stopped")
+    terminal.ask("one\n", "one\r\none\r\n")
+    terminal.ask("\x1a", "Stopped")
     terminal.expect("outer> ")
-    terminal.type("fg\n")
-    terminal.expect("cat'\r\n")
-    terminal.type("two\n")
-    terminal.expect("two\r\ntwo\r\n")
-    terminal.type("\x03")
+    terminal.ask("fg\n", "cat'\r\n")
+    terminal.ask("two\n", "two\r\ntwo\r\n")
+    terminal.ask("\x03", "outer> ")
+    terminal.ask("echo status $?\n", "status 130")
+
+
+def test_a_command_in_the_background_can_be_brought_to_the_foreground(up, terminal):
+    terminal.type(typed(up, """sh -c 'echo rea""dy; cat; echo en""ded' &\n"""))
+    terminal.expect("ready")
+    terminal.ask('echo the shell is the""re\n', "the shell is there")
+    terminal.ask("fg\n", """en""ded'""")
+    terminal.ask("one\n", "one\r\none\r\n")
+    terminal.ask("\x04", "ended")
     terminal.expect("outer> ")
-    terminal.type("echo status $?\n")
-    terminal.expect("status 130")
+    terminal.ask("cat\n", "cat\r\n")
+    terminal.ask("still ours\n", "still ours\r\nstill ours")  # the terminal came back
 
 
 def wait_for_child(*words, state=None):
