@@ -129,7 +129,10 @@ class MemoryScheme(Scheme):
         """Make fresh memory, which lives as long as somebody maps it; ENOMEM past all there is."""
         if size > self._counts()["MemTotal"]:
             raise Refused(e.ENOMEM)
-        fd = os.memfd_create("redbear-zeroed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            fd = os.memfd_create("redbear-zeroed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except OSError as err:
+            raise Refused(e.ENOMEM) from err
         self._loop.soon(lambda: os.close(fd))  # the door has sent its duplicate by then
         os.ftruncate(fd, -(-size // PAGE) * PAGE)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
