@@ -72,6 +72,7 @@ bench: setup  ## measure scheme and driver, and the kernel's driver beside them 
 	@$(BIN)/python benchmarks/disk_scheme.py
 	@$(BIN)/python benchmarks/ring.py
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --instructions
+	@$(SUDO) $(BIN)/python benchmarks/everyday.py
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean:  ## remove what the other targets made, .venv included
