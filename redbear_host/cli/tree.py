@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
+import textwrap
+from collections.abc import Collection
 from pathlib import Path
+from typing import Final
+
+_WIDTH: Final = 100
 
 
-def tree(mount: Path) -> list[str]:
-    """Return the lines: schemes below `mount`, and one level of names below each."""
+def tree(mount: Path, shown: Collection[str]) -> list[str]:
+    """Return the lines: the schemes `shown` with a level of names below each, and the rest named.
+
+    Those are the user's own devices; the rest is there every time.
+    """
     lines = [str(mount)]
     schemes = sorted(os.listdir(mount))
-    for index, name in enumerate(schemes):
-        last = index == len(schemes) - 1
-        lines.append(f"{'└── ' if last else '├── '}{name}")
-        path = mount / name
-        if not path.is_dir():
-            continue
-        below = sorted(os.listdir(path))
-        for place, entry in enumerate(below):
-            branch = "└── " if place == len(below) - 1 else "├── "
-            lines.append(f"{'    ' if last else '│   '}{branch}{entry}{_size(path / entry)}")
-    return lines
+    rest = [name for name in schemes if name not in shown]
+    for name in schemes:
+        if name in shown:
+            lines.append(f"├── {name}")
+            lines += _below(mount / name)
+    first, *more = textwrap.wrap(" ".join(rest), _WIDTH - 4, break_on_hyphens=False) or [""]
+    return [*lines, f"└── {first}", *(f"    {line}" for line in more)]
+
+
+def _below(path: Path) -> list[str]:
+    if not path.is_dir():
+        return []
+    names = sorted(os.listdir(path))
+    lines = [f"│   ├── {name}{_size(path / name)}" for name in names]
+    return [*lines[:-1], lines[-1].replace("├", "└", 1)] if lines else []
 
 
 def _size(path: Path) -> str:

@@ -139,7 +139,9 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             supervisor.start(*base)
         for one in planned:
             one.start(supervisor, wanted)
-        for line in tree(wanted.general.mount):
+        devices = [one.service for one in supervisor.services if one.service.device is not None]
+        shown = {"pci"}.union(*(service.schemes for service in devices))
+        for line in tree(wanted.general.mount, shown):
             print(line)
         sys.stdout.flush()
         if detached is not None:
