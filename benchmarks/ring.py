@@ -2,9 +2,10 @@
 
 Run `python benchmarks/ring.py [--json FILE]`.  A server process answers 64 bytes to whoever asks;
 it shares a core with its client, then has one of its own.  Everybody is measured by turns, and
-medians of the rounds count.  "by hand" is a client of 40 lines that knows only the protocol; the other is
-`redbear_host.client`.  On one core the figures are round trips per second of processor time, of
-client and server together: the same as per second on a quiet machine, and still true on a busy one.
+medians of the rounds count.  "by hand" is a client of 40 lines that knows only the protocol; the
+other is `redbear_host.client`.  On one core the figures are round trips per second of processor
+time, of client and server together: the same as per second on a quiet machine, and still true on a
+busy one.
 """
 
 from __future__ import annotations
