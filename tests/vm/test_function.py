@@ -15,11 +15,12 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from function_suite import FunctionSuite
+from function_suite import NOT_RUNG, FunctionSuite
 from guest_machine import ARENA, SSD, VfioRig, wait_for
-from nvme_probe import CSTS, IDENTIFY, start, start_with
+from nvme_probe import CSTS, IDENTIFY, rang, start, start_with
 
 from kernel_shim.host import MACHINE
+from kernel_shim.schemes.interrupts import signals
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.hw.pci.header import COMMAND
 from redbear_host.hw.ports import InterruptKind
@@ -95,6 +96,35 @@ def test_no_vector_more_than_the_host_has_is_promised(rig: VfioRig) -> None:
         assert function.interrupts.msix >= 3
         fds = function.enable_interrupts(InterruptKind.MSIX, function.interrupts.msix)
         assert len(set(fds)) == function.interrupts.msix
+
+
+def test_an_eventfd_unmasks_the_line_for_who_has_no_part_in_the_device(rig: VfioRig) -> None:
+    held = rig.claim.interrupts(InterruptKind.INTX, 1)
+    with closing(rig.open()) as function:
+        controller, (fd,) = start_with(function, InterruptKind.INTX)
+        controller.identify()
+        assert rang(fd)
+        controller.identify()
+        assert not rang(fd, NOT_RUNG)
+        os.eventfd_write(held.unmask_fd, 1)
+        assert rang(fd), "the device still holds the line"
+        for _ in range(2):
+            assert controller.admin.completed()
+            assert controller.admin.take() == 0
+        os.eventfd_write(held.unmask_fd, 1)
+        assert not rang(fd, NOT_RUNG)
+
+
+def test_the_eventfds_of_the_vectors_are_the_claims_and_outlive_daemons(rig: VfioRig) -> None:
+    held = rig.claim.interrupts(InterruptKind.MSIX, 1).event_fds
+    for _ in range(2):
+        with closing(rig.open()) as function:
+            controller, (fd,) = start_with(function, InterruptKind.MSIX)
+            controller.identify()
+            assert controller.admin.completed()
+            assert controller.admin.take() == 0
+            assert select.select([fd], [], [], 10)[0]
+            assert signals(held[0]) == signals(fd) > 0
 
 
 CHILD = """
