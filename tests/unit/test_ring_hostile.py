@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import logging
 import os
 import socket
@@ -228,6 +230,25 @@ def test_indexes_wrap_at_two_to_the_thirty_two(rig: Rig, client: RawClient) -> N
     rig.turn()
     assert client.words[SQ_HEAD] == 12
     assert client.taken() == [(0, 0, tag, tag + 1) for tag in range(20)]
+
+
+def test_the_memory_stays_as_it_is(rig: Rig, client: RawClient) -> None:
+    """A page that is gone would end the daemon with SIGBUS."""
+    handle = rig.open(client, b"file")
+    size = len(client.map)
+    for length in (0, 4096, size + 4096):
+        with pytest.raises(PermissionError):
+            os.ftruncate(client.memory_fd, length)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(client.memory_fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    # A hole punched into it reads as zeroes, and may be written.
+    libc = ctypes.CDLL(None, use_errno=True)
+    where = (ctypes.c_long(client.arena_at), ctypes.c_long(client.arena))
+    assert libc.fallocate(client.memory_fd, 0x3, *where) == 0
+    client.put(Op.READ, 1, handle, 4096, 4, 0, 0)
+    client.ring()
+    assert rig.until(client.taken) == [(0, 0, 1, 4)]
+    assert client.payload(4095, 6) == b"\0what\0"
 
 
 # -- greed -------------------------------------------------------------------------------------
