@@ -127,10 +127,9 @@ class ShmScheme(Scheme):
     def _open(self, segment: Segment | None, flags: int) -> Opened:
         number, self._next = self._next, self._next + 1
         self._handles[number] = _Handle(segment, flags)
-        if segment is None:
-            return Opened(number, POSITIONED)
-        segment.handles += 1
-        return Opened(number, POSITIONED, -1 if flags & f.O_STAT else segment.fd)
+        if segment is not None:
+            segment.handles += 1
+        return Opened(number, POSITIONED)
 
     def unlinkat(self, parent: int, path: str, flags: int, request: Request) -> None:
         """Take a segment's name away; its memory goes with the last handle."""
