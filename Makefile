@@ -21,7 +21,7 @@ RUN  := $(SUDO) $(BIN)/redbear-host
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down test host-test vm-test status lint format bench clean
+.PHONY: help setup up down test host-test vm-test status libredox lint format bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as r
 
 status: setup  ## make docs/STATUS.md from what the last `make test` saw
 	@$(BIN)/python tools/status.py build/results/host.xml build/results/vm.xml
+
+libredox: setup  ## the C library and its header: build/libredox.so, libredox/redox.h
+	@$(MAKE) --no-print-directory -C libredox BUILD=../build
 
 lint: setup  ## style, types, storeys and file sizes
 	@bad=0; \

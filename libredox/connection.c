@@ -231,7 +231,7 @@ static int64_t send_fds(struct connection *c, uint32_t tag, const struct call *c
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(FDS_MOST * sizeof(int))];
-    } control;
+    } control = {.room = {0}};
     size_t bytes = (size_t)call->fd_count * sizeof(int);
     struct iovec part = {&said, sizeof(said)};
     struct msghdr message = {.msg_iov = &part,
