@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import os
+from fcntl import F_SETFL, fcntl
 from typing import Final
 
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
 from redbear_host.scheme.scheme import ROOT
+
+
+class Appending:
+    """Whether the host appends what is written; descriptors that dup made have it in common."""
+
+    __slots__ = ("on",)
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
+
+    def turn(self, fd: int, on: bool) -> None:
+        """Make it so.
+
+        By the descriptor's own flag: Linux 6.1 forgets RWF_APPEND on overlay file systems.
+        """
+        if on != self.on:
+            fcntl(fd, F_SETFL, os.O_NONBLOCK | (os.O_APPEND if on else 0))
+            self.on = on
 
 
 class Handle:
@@ -16,16 +36,35 @@ class Handle:
     path, relative to the root and in bytes, is for what Redox does by handle and Linux by name.
     """
 
-    __slots__ = ("fd", "looks", "may_read", "may_write", "path")
+    __slots__ = ("appending", "fd", "looks", "may_read", "may_write", "path")
 
     def __init__(
-        self, fd: int, path: bytes, *, looks: bool, may_read: bool = False, may_write: bool = False
+        self,
+        fd: int,
+        path: bytes,
+        *,
+        looks: bool,
+        may_read: bool = False,
+        may_write: bool = False,
+        appending: Appending | None = None,
     ) -> None:
         self.fd = fd  # -1: a link that gets its target with the first write
         self.path = path
         self.looks: Final = looks  # an O_PATH descriptor: describes, and reads a link
         self.may_read: Final = may_read
         self.may_write: Final = may_write
+        self.appending: Final = appending or Appending(False)
+
+    def twin(self, fd: int) -> Handle:
+        """Return a handle for a duplicate of the descriptor."""
+        return Handle(
+            fd,
+            self.path,
+            looks=self.looks,
+            may_read=self.may_read,
+            may_write=self.may_write,
+            appending=self.appending,
+        )
 
 
 class Handles:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from daemons.filed import calls
 from daemons.filed.callers import Callers
-from daemons.filed.handles import Handle
+from daemons.filed.handles import Appending, Handle
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.errors import Refused
@@ -92,6 +92,8 @@ class Names:
             wanted |= os.O_TRUNC
         if flags & f.O_DIRECTORY:
             wanted |= os.O_DIRECTORY
+        if flags & f.O_APPEND:
+            wanted |= os.O_APPEND
         mode = 0
         if flags & f.O_CREAT:
             wanted |= os.O_CREAT | (os.O_EXCL if flags & f.O_EXCL else 0)
@@ -110,8 +112,15 @@ class Names:
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             os.close(fd)
             raise Refused(e.ENXIO)
-        reads, writes = access != f.O_WRONLY, access != f.O_RDONLY
-        return Handle(fd, path, looks=False, may_read=reads, may_write=writes), found
+        handle = Handle(
+            fd,
+            path,
+            looks=False,
+            may_read=access != f.O_WRONLY,
+            may_write=access != f.O_RDONLY,
+            appending=Appending(bool(flags & f.O_APPEND)),
+        )
+        return handle, found
 
     def _look(self, path: bytes, flags: int) -> Handle:
         only = os.O_DIRECTORY if flags & f.O_DIRECTORY else 0

@@ -103,8 +103,7 @@ class FileScheme(Scheme):
             fd = os.dup(one.fd)
         except OSError as err:
             raise refused(err) from None
-        access = {"looks": one.looks, "may_read": one.may_read, "may_write": one.may_write}
-        return Opened(self._handles.add(Handle(fd, one.path, **access)), POSITIONED)
+        return Opened(self._handles.add(one.twin(fd)), POSITIONED)
 
     def unlinkat(self, parent: int, path: str, flags: int, request: Request) -> None:
         """Remove a name; AT_REMOVEDIR removes an empty directory, and only that."""
@@ -180,12 +179,14 @@ class FileScheme(Scheme):
             # Not for a permission: Linux clears set-user-id unless it is root who writes.
             self._callers.become(request.caller)
         try:
-            if not fcntl_flags & _PER_WRITE:
+            if not fcntl_flags & _PER_WRITE and not one.appending.on:
                 return os.pwritev(one.fd, (data,), offset)
-            if fcntl_flags & f.O_APPEND:
-                done = request.replayed and self._appended(one, data, offset)
-                return len(data) if done else os.pwritev(one.fd, (data,), 0, _rwf(fcntl_flags))
-            return os.pwritev(one.fd, (data,), offset, _rwf(fcntl_flags))
+            appends = bool(fcntl_flags & f.O_APPEND)
+            if appends and request.replayed and self._appended(one, data, offset):
+                return len(data)
+            one.appending.turn(one.fd, appends)
+            durable = os.RWF_DSYNC if fcntl_flags & f.O_FSYNC else 0
+            return os.pwritev(one.fd, (data,), offset, durable)
         except OSError as err:
             if not one.looks and one.fd >= 0:
                 raise refused(err) from None
@@ -323,11 +324,6 @@ def _found(one: Handle) -> os.stat_result:
         return os.fstat(one.fd)
     except OSError as err:
         raise refused(err) from None
-
-
-def _rwf(fcntl_flags: int) -> int:
-    append = os.RWF_APPEND if fcntl_flags & f.O_APPEND else 0
-    return append | (os.RWF_DSYNC if fcntl_flags & f.O_FSYNC else 0)
 
 
 def _text(name: str) -> str:

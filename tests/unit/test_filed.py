@@ -434,6 +434,14 @@ def test_appending_is_the_flag_of_each_write(served: Served) -> None:
     served.write(file, b"two", 0, f.O_APPEND)
     served.write(file, b"O", 0, f.O_FSYNC)
     assert served.read(file) == b"Onetwo"
+    log = served.open("file", f.O_WRONLY | f.O_APPEND)
+    twin = served.scheme.dup(log, b"", Call()).handle
+    served.write(log, b"3", 0, f.O_APPEND | f.O_FSYNC)
+    served.write(twin, b"4", 0, f.O_APPEND)
+    served.write(log, b"N", 1)  # fcntl(2) has taken the flag away
+    served.write(twin, b"E", 2)
+    served.write(log, b"5", 0, f.O_APPEND)
+    assert served.read(file) == b"ONEtwo345"
 
 
 def test_what_a_handle_was_not_opened_for_is_refused(served: Served) -> None:
