@@ -7,51 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from namespace_rig import PRELUDE, ROOT, python
 from up_rig import COMMAND, Up
-
-ROOT = Path(__file__).parents[2]
-PRELUDE = """
-import errno, json, os, socket, subprocess, sys
-from redbear_host import client
-from redbear_host.client.namespaces import getns, mkns, register_scheme_to_ns, setns, setrens
-MOUNT = os.environ["REDBEAR_SCHEME"]
-RINGS = os.environ["REDBEAR_RINGS"]
-def tried(action, *arguments, **options):
-    try:
-        action(*arguments, **options)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return "done"
-def say(*found):
-    print(json.dumps(found))
-"""
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     with Up(tmp_path_factory.mktemp("namespaces")) as up:
         yield up
-
-
-def python(up: Up, source: str, *before: str) -> list:
-    done = subprocess.run(
-        [*before, sys.executable, "-c", PRELUDE + source],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd="/",
-        env={
-            **os.environ,
-            "REDBEAR_SCHEME": str(up.mount),
-            "REDBEAR_RINGS": str(up.run_dir / "ring"),
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_namespace_holds_the_schemes_it_was_made_with_also_for_children(up):
@@ -121,9 +86,15 @@ say(wider, os.listdir(MOUNT))
 
 
 def test_nothing_of_a_namespace_is_left_in_the_others(up):
-    mounts = f'before = open("/proc/self/mountinfo").read(); fd = mkns(["rand"]); {""}'
-    source = mounts + 'say(before == open("/proc/self/mountinfo").read())'
-    assert python(up, source) == [True]
+    source = """
+folder = os.path.dirname(MOUNT)
+def mounts():
+    return [line for line in open("/proc/self/mountinfo") if folder in line]
+before = mounts()
+fd = mkns(["rand"])
+say(len(before) > 3, before == mounts())
+"""
+    assert python(up, source) == [True, True]
 
 
 def test_a_scheme_is_shown_in_another_namespace_under_a_name(up):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import test_namespaces
+from namespace_rig import ROOT, python
 from up_rig import COMMAND, Up, redbear
 
 NOBODY = 65534
@@ -56,10 +56,6 @@ def up(open_folder: Path, etc: Path) -> Iterator[Up]:
         yield up
 
 
-def python(up: Up, source: str, *before: str) -> list:
-    return test_namespaces.python(up, source, *before)
-
-
 def test_a_right_password_is_taken_and_earns_a_namespace(up):
     source = ACT + f"""
 early = tried(sudo.openat, "ns")
@@ -81,9 +77,9 @@ say(early, wrong, sorted(os.listdir(f"/proc/self/fd/{{folder}}/scheme")), sudo.f
 
 def test_in_a_narrow_room_the_library_sees_the_wider_namespace(up):
     run = [*COMMAND, "run", "--run-dir", str(up.run_dir), "--schemes", "sudo", "--user", "nobody"]
-    for folder in (test_namespaces.ROOT, sys.prefix):
+    for folder in (ROOT, sys.prefix):
         run += ["--write", str(folder)]
-    before = [*run, "--", "env", f"PYTHONPATH={test_namespaces.ROOT}", "HOME=/"]
+    before = [*run, "--", "env", f"PYTHONPATH={ROOT}", "HOME=/"]
     source = f"""
 sudo = client.open("/scheme/sudo")
 narrow = tried(client.open, "/scheme/rand"), os.listdir(MOUNT)
