@@ -75,11 +75,11 @@ say(early, wrong, sorted(os.listdir(f"/proc/self/fd/{{folder}}/scheme")), sudo.f
     assert PASSWORD not in log
 
 
-def test_in_a_narrow_room_the_library_sees_the_wider_namespace(up):
-    run = [*COMMAND, "run", "--run-dir", str(up.run_dir), "--schemes", "sudo", "--user", "nobody"]
-    for folder in (ROOT, sys.prefix):
+def test_in_a_narrow_room_the_library_sees_the_wider_namespace(up, etc):
+    (etc / "shadow").write_text(f"root:{HASH}:1:0:9:7:::\n")
+    run = [*COMMAND, "run", "--run-dir", str(up.run_dir), "--schemes", "sudo"]
+    for folder in (ROOT, sys.prefix):  # a checkout may lie below /tmp
         run += ["--write", str(folder)]
-    before = [*run, "--", "env", f"PYTHONPATH={ROOT}", "HOME=/"]
     source = f"""
 sudo = client.open("/scheme/sudo")
 narrow = tried(client.open, "/scheme/rand"), os.listdir(MOUNT)
@@ -90,6 +90,7 @@ random = client.open("/scheme/rand").read(7)
 with open(os.environ["REDBEAR_SCHEME"] + "/zero", "rb") as file:
     say(*narrow, len(random), len(file.read(3)))
 """
+    before = [*run, "--", "env", f"PYTHONPATH={ROOT}"]
     assert python(up, source, *before) == ["ENODEV", ["sudo"], 7, 3]
 
 
