@@ -19,6 +19,7 @@ from redbear_host.abi import errno as e
 from redbear_host.errors import RedbearError, Refused
 from redbear_host.namespace.names import check
 from redbear_host.scheme.loop import Loop
+from schemefs.mount import unmount
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +91,16 @@ class ProgramSchemes:
         return (*map(os.dup, fds), theirs.detach())
 
     def _clear_point(self, name: str, is_file: bool) -> None:
+        """Undo what a failed `MountedScheme` did."""
         point = self._mount / name
         try:
+            unmount(point)
             if is_file:
                 point.unlink(missing_ok=True)
             else:
                 point.rmdir()
-        except OSError as error:
-            log.warning("%s stays: %s", point, error.strerror)
+        except (OSError, RedbearError) as error:
+            log.warning("%s stays: %s", point, error)
 
     def _on_lifeline(self, name: str) -> None:
         """Notice that a program has ended; what it says is of no interest."""
