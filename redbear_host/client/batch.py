@@ -14,6 +14,7 @@ to several schemes.  A batch of more calls than a connection has room for is sen
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
@@ -21,7 +22,7 @@ from redbear_host.abi import flags as f
 from redbear_host.client import calls
 from redbear_host.client.calls import Bytes, Call
 from redbear_host.client.connection import Connection
-from redbear_host.client.fd import AnyFd, fd_of
+from redbear_host.client.fd import AnyFd, Fd, fd_of
 from redbear_host.client.file import cannot
 from redbear_host.client.ring import PAYLOAD_MOST
 from redbear_host.client.ringfile import RingFile
@@ -54,14 +55,18 @@ class Batch:
     def read(self, fd: AnyFd, size: int) -> None:
         """Add a read; those of a positioned file all start where it stands now."""
         file = _ring_file(fd)
-        self.pread(fd, size, file.offset)
+        if size > PAYLOAD_MOST:
+            size = PAYLOAD_MOST
+        call = calls.read(file.handle, size, file.offset, file.flags & f.O_FCNTL_MASK)
+        self._put(file.connection, call)
 
     def pread(self, fd: AnyFd, size: int, offset: int) -> None:
         """Add a read at `offset`, for positioned files."""
         file = _ring_file(fd)
-        flags = file.flags & f.O_FCNTL_MASK
-        size = min(size, PAYLOAD_MOST)
-        self._put(file.connection, calls.read(file.handle, size, offset, flags))
+        if size > PAYLOAD_MOST:
+            size = PAYLOAD_MOST
+        call = calls.read(file.handle, size, offset, file.flags & f.O_FCNTL_MASK)
+        self._put(file.connection, call)
 
     def write(self, fd: AnyFd, data: Bytes) -> None:
         """Add a write; those of a positioned file all start where it stands now."""
@@ -141,7 +146,7 @@ class Batch:
 
 
 def _ring_file(fd: AnyFd) -> RingFile:
-    file = fd_of(fd).file
+    file = fd._file if isinstance(fd, Fd) else fd_of(fd).file
     if not isinstance(file, RingFile):
-        raise cannot()
+        raise cannot(errno.EOPNOTSUPP if file else errno.EBADF)
     return file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from redbear_host.abi import dirent
 from redbear_host.abi.dirent import Dirent, DirentHeader
@@ -39,6 +39,10 @@ class Call(NamedTuple, Generic[T]):
     words: tuple[int, ...]  # three behind a buffer, four without
     decode: Callable[[Slot], T]
     fds: Sequence[int] = ()
+
+
+# Calls a tuple's own constructor: half the time of the named one, in every read and write.
+_make: Final[Callable[[type[Call[Any]], tuple[Any, ...]], Call[Any]]] = tuple.__new__
 
 
 class Answer(NamedTuple):
@@ -108,12 +112,12 @@ def dup(handle: int, name: Bytes) -> Call[Answer]:
 
 def read(handle: int, size: int, offset: int = NO_OFFSET, flags: int = 0) -> Call[bytes]:
     """Read at most `size` bytes; `flags` are those fcntl can change."""
-    return Call(_READ, handle, b"", size, (offset, flags, 0), _bytes)
+    return _make(Call, (_READ, handle, b"", size, (offset, flags, 0), _bytes, ()))
 
 
 def write(handle: int, data: Bytes, offset: int = NO_OFFSET, flags: int = 0) -> Call[int]:
     """Write; the answer counts the bytes taken."""
-    return Call(_WRITE, handle, data, 0, (offset, flags, 0), _result)
+    return _make(Call, (_WRITE, handle, data, 0, (offset, flags, 0), _result, ()))
 
 
 def close(handle: int) -> Call[int]:

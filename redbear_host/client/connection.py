@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from redbear_host.client import calls, paths
 from redbear_host.client.calls import Call
-from redbear_host.client.deadline import current, remaining
+from redbear_host.client.deadline import current, mine, remaining
 from redbear_host.client.handshake import LAYOUT, Line
 from redbear_host.client.ring import Ring
 from redbear_host.client.slot import DONE, FREE, ORPHAN, SENT, Slot
@@ -127,7 +127,7 @@ class Connection(Ring):
 
     def perform(self, call: Call[T]) -> T:
         """Make a call and wait for its answer; its errno is raised as Linux's `OSError`."""
-        until = current()
+        until = mine.until
         with self.lock:
             slot = self.start(call, True)
             if slot is None:
@@ -163,7 +163,12 @@ class Connection(Ring):
             except ProtocolError as err:
                 raise OSError(errno.EPROTO, str(err), self.name) from err
             finally:
-                self._release(slot)
+                if slot.large or self._closing:
+                    self._release(slot)
+                else:  # a list's append and pop need no lock
+                    slot.state = FREE
+                    slot.wake = None
+                    self._free.append(slot)
         untaken, slot.untaken = slot.untaken, False
         self._release(slot)
         if self.dead and -result == errno.EIO:
@@ -174,14 +179,11 @@ class Connection(Ring):
         raise OSError(number, os.strerror(number), self.name)
 
     def _release(self, slot: Slot) -> None:
-        if slot.large or self._closing:
-            with self.lock:
-                self.give(slot)
-                if not self.dead and self.flush_drops():
-                    self.publish()
-                    self.ring_bell()
-        else:
-            self.give(slot)  # a list's append and pop need no lock
+        with self.lock:
+            self.give(slot)
+            if not self.dead and self.flush_drops():
+                self.publish()
+                self.ring_bell()
 
     def _begin(self, call: Call[Any], until: float | None) -> Slot:
         """Put a call into the ring, with the lock held; wait for room if there is none."""
@@ -219,11 +221,11 @@ class Connection(Ring):
     def queue(self, call: Call[Any]) -> Slot | None:
         """Put a call that `send` will show; None when there is no room now."""
         with self.lock:
-            if self.dead:
-                raise self.error()
-            self.flush_drops()
             slot = self.start(call, False)
             if slot is None:
+                if self.dead:
+                    raise self.error()
+                self.flush_drops()
                 slot = self.take(self.room_for(call), bool(call.fds))
                 if slot is not None:
                     self.put(slot, call)

@@ -13,7 +13,7 @@ class _Mine(threading.local):
     until: float | None = None  # on the clock of CLOCK_MONOTONIC, in seconds
 
 
-_mine: Final = _Mine()
+mine: Final = _Mine()
 
 
 @contextmanager
@@ -23,18 +23,18 @@ def deadline(seconds: float) -> Iterator[None]:
     A call that is not answered by then is cancelled and raises `TimeoutError`.  Of deadlines inside
     each other the earlier counts.
     """
-    outer = _mine.until
+    outer = mine.until
     until = time.monotonic() + seconds
-    _mine.until = until if outer is None else min(outer, until)
+    mine.until = until if outer is None else min(outer, until)
     try:
         yield
     finally:
-        _mine.until = outer
+        mine.until = outer
 
 
 def current() -> float | None:
     """Return this thread's deadline."""
-    return _mine.until
+    return mine.until
 
 
 def remaining(until: float | None) -> float | None:

@@ -67,9 +67,10 @@ class RingFile(File):
 
     def read(self, size: int) -> bytes:
         """Read; of a large `size` as much as one call carries."""
-        size = min(size, PAYLOAD_MOST)
-        flags = self.flags & f.O_FCNTL_MASK
-        data = self._perform(calls.read(self.handle, size, self.offset, flags))
+        if size > PAYLOAD_MOST:
+            size = PAYLOAD_MOST
+        call = calls.read(self.handle, size, self.offset, self.flags & f.O_FCNTL_MASK)
+        data = self._perform(call)
         if self.positioned:
             self.offset += len(data)
         return data
