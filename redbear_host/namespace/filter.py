@@ -6,23 +6,28 @@ reach the kernel behind them.  The capabilities for most of it are gone as well,
 namespace would bring them back.  In the null namespace also what names a file, a socket or another
 process: there is nothing but what is held.
 
-Ref: linux/seccomp.h, linux/filter.h, linux/audit.h; numbers of asm/unistd_64.h and
-asm-generic/unistd.h.
+Ref: numbers of asm/unistd_64.h and asm-generic/unistd.h, as (x86-64, arm64).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
-from collections.abc import Iterator
-from struct import Struct
 from typing import Final
 
-from redbear_host import linux
-from redbear_host.errors import TransportError
-
-_MACHINES: Final = {"x86_64": (0xC000_003E, 0), "aarch64": (0xC000_00B7, 1)}  # AUDIT_ARCH, column
+from redbear_host.sandbox.numbers import Architecture, running_architecture
+from redbear_host.sandbox.seccomp import (
+    ALLOW,
+    ARCHITECTURE_AT,
+    ARGUMENTS_AT,
+    JUMP_BITS,
+    JUMP_EQUAL,
+    JUMP_LEAST,
+    LOAD,
+    NUMBER_AT,
+    RETURN,
+    Instruction,
+    load,
+)
 
 # fmt: off
 _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
@@ -151,69 +156,53 @@ _NEW_NAMESPACES: Final = 0x7E02_0000  # every CLONE_NEW… that clone takes
 _TYPING: Final = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put words into the user's mouth
 _FAMILIES: Final = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all per namespace
 
-_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data, of the low words
-_LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW: Final = 0x7FFF_0000
-_ERRNO: Final = 0x0005_0000
-
-_SECCOMP: Final = (317, 277)
-_SET_MODE_FILTER, _ALL_THREADS = 1, 1
-_INSTRUCTION = Struct("=HBBI")
+_ERRNO: Final = 0x0005_0000  # SECCOMP_RET_ERRNO
+_ALLOW: Final = Instruction(RETURN, ALLOW)
 
 
-def program(machine: str, null: bool = False) -> bytes:
-    """Return the filter's instructions for a machine as uname(2) names it."""
-    if machine not in _MACHINES:
-        raise TransportError(f"commands cannot be confined on {machine}: its numbers are unknown")
-    audit, column = _MACHINES[machine]
-    return b"".join(_INSTRUCTION.pack(*one) for one in _instructions(audit, column, null))
-
-
-def _instructions(audit: int, column: int, null: bool) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (code, skip if true, skip if false, operand)."""
-    yield _LD, 0, 0, _ARCH
-    yield _JEQ, 1, 0, audit
-    yield _RET, 0, 0, _ERRNO | errno.ENOSYS  # another machine's numbers: 32-bit programs
-    yield _LD, 0, 0, _NR
-    if column == 0:
-        yield _JGE, 0, 1, _X32
-        yield _RET, 0, 0, _ERRNO | errno.ENOSYS
-    for numbers in (_DENIED | _NULL_DENIED if null else _DENIED).values():
-        number = numbers[column]
-        if number is not None:
-            yield _JEQ, 0, 1, number
-            yield _RET, 0, 0, _ERRNO | errno.EPERM
+def build(architecture: Architecture, null: bool = False) -> list[Instruction]:
+    """Return the filter for a machine, for a room or for the null namespace."""
+    column = architecture.column
+    denied = _DENIED | _NULL_DENIED if null else _DENIED
+    program = [
+        Instruction(LOAD, ARCHITECTURE_AT),
+        Instruction(JUMP_EQUAL, architecture.audit, yes=1),
+        _error(errno.ENOSYS),  # another machine's numbers: 32-bit programs
+        Instruction(LOAD, NUMBER_AT),
+        Instruction(JUMP_LEAST, _X32, no=1),
+        _error(errno.ENOSYS),
+    ]
+    for numbers in denied.values():
+        program += _call(numbers[column], [_error(errno.EPERM)])
     for number in (_CLONE3, _IO_URING_SETUP):
-        yield _JEQ, 0, 1, number
-        yield _RET, 0, 0, _ERRNO | errno.ENOSYS
+        program += _call(number, [_error(errno.ENOSYS)])
     for at in _OF_A_DESCRIPTOR.values() if null else ():
-        yield _JEQ, 0, 4, at[column]
-        yield _LD, 0, 0, _ARG0 + 8 * at[2]
-        yield _JSET, 1, 0, _AT_EMPTY_PATH
-        yield _RET, 0, 0, _ERRNO | errno.EPERM
-        yield _RET, 0, 0, _ALLOW
-    yield _JEQ, 0, 4, _CLONE[column]
-    yield _LD, 0, 0, _ARG0
-    yield _JSET, 0, 1, _NEW_NAMESPACES
-    yield _RET, 0, 0, _ERRNO | errno.EPERM
-    yield _RET, 0, 0, _ALLOW
-    yield _JEQ, 0, 2 + 2 * len(_TYPING), _IOCTL[column]
-    yield _LD, 0, 0, _ARG1
-    for command in _TYPING:
-        yield _JEQ, 0, 1, command
-        yield _RET, 0, 0, _ERRNO | errno.EPERM
-    yield _RET, 0, 0, _ALLOW
-    yield _JEQ, 0, 2 + 2 * len(_FAMILIES), _SOCKET[column]
-    yield _LD, 0, 0, _ARG0
-    for family in _FAMILIES:
-        yield _JEQ, 0, 1, family
-        yield _RET, 0, 0, _ALLOW
-    yield _RET, 0, 0, _ERRNO | errno.EAFNOSUPPORT
-    yield _RET, 0, 0, _ALLOW
+        body = [Instruction(JUMP_BITS, _AT_EMPTY_PATH, yes=1), _error(errno.EPERM), _ALLOW]
+        program += _call(at[column], [_argument(at[2]), *body])
+    body = [Instruction(JUMP_BITS, _NEW_NAMESPACES, no=1), _error(errno.EPERM), _ALLOW]
+    program += _call(_CLONE[column], [_argument(0), *body])
+    body = [one for word in _TYPING for one in _case(word, _error(errno.EPERM))]
+    program += _call(_IOCTL[column], [_argument(1), *body, _ALLOW])
+    body = [one for family in _FAMILIES for one in _case(family, _ALLOW)]
+    program += _call(_SOCKET[column], [_argument(0), *body, _error(errno.EAFNOSUPPORT)])
+    return [*program, _ALLOW]
 
 
-class _Program(ctypes.Structure):  # struct sock_fprog
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+def _error(number: int) -> Instruction:
+    return Instruction(RETURN, _ERRNO | number)
+
+
+def _argument(index: int) -> Instruction:
+    return Instruction(LOAD, ARGUMENTS_AT + 8 * index)
+
+
+def _case(value: int, then: Instruction) -> list[Instruction]:
+    return [Instruction(JUMP_EQUAL, value, no=1), then]
+
+
+def _call(number: int | None, body: list[Instruction]) -> list[Instruction]:
+    """Run `body`, which ends with a verdict, for one system call."""
+    return [] if number is None else [Instruction(JUMP_EQUAL, number, no=len(body)), *body]
 
 
 def install(null: bool = False) -> None:
@@ -221,9 +210,4 @@ def install(null: bool = False) -> None:
 
     no_new_privs must be set.
     """
-    machine = os.uname().machine
-    instructions = program(machine, null)
-    record = _Program(len(instructions) // _INSTRUCTION.size, instructions)
-    linux.syscall(
-        _SECCOMP[_MACHINES[machine][1]], _SET_MODE_FILTER, _ALL_THREADS, ctypes.addressof(record)
-    )
+    load(build(running_architecture(), null))

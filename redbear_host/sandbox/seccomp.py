@@ -100,11 +100,23 @@ def _body(rules: Sequence[Rule]) -> list[Instruction]:
 
 def install(rules: Sequence[Rule]) -> None:
     """Let this process make no other calls for the rest of its life."""
-    architecture = running_architecture()
-    program = build(rules, architecture)
-    code = b"".join(struct.pack("=HBBI", i.code, i.yes, i.no, i.k) for i in program)
+    load(build(rules, running_architecture()), _FILTER_FLAG_LOG)
+
+
+def load(program: Sequence[Instruction], flags: int = 0) -> None:
+    """Put a filter on all threads of this process and all it starts; no_new_privs must be set.
+
+    `OSError` with EBUSY when a thread has a filter of its own.
+    """
+    code = assemble(program)
     memory = ctypes.create_string_buffer(code, len(code))
     # struct sock_fprog: a count and, aligned, a pointer.
     fprog = struct.pack("@HP", len(program), ctypes.addressof(memory))
-    flags = _FILTER_FLAG_TSYNC | _FILTER_FLAG_LOG
-    linux.syscall(_SECCOMP[architecture.name], _SET_MODE_FILTER, flags, fprog)
+    number = _SECCOMP[running_architecture().name]
+    if linux.syscall(number, _SET_MODE_FILTER, _FILTER_FLAG_TSYNC | flags, fprog):
+        raise OSError(errno.EBUSY, "a thread cannot be given the filter")
+
+
+def assemble(program: Sequence[Instruction]) -> bytes:
+    """Return a program as the kernel reads it."""
+    return b"".join(struct.pack("=HBBI", i.code, i.yes, i.no, i.k) for i in program)
