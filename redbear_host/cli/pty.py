@@ -14,7 +14,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ HELP: Final = "run a program on a terminal of the scheme `pty`"
 
 _TIOCGPTN: Final = 0x8004_5430
 _PIECE: Final = 65536
+_TO_END_S: Final = 2.0  # how long a program that has closed its terminal may go on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
         program = _start(scheme / str(number), command)
         with _woken_by_signals() as wakes, _raw_terminal():
             _connect(master, wakes, size)
+        # Programs close their terminal, then end: a hang-up in between would be their status.
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(_TO_END_S)
     finally:
         os.close(master)  # whoever is left on the terminal gets SIGHUP
     status = program.wait()
