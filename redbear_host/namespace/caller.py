@@ -71,6 +71,11 @@ class Caller:
                 keeper = session.start(self._room, self._command, theirs, mask)
                 theirs.close()
                 self._catch_signals(stack)
+            except OSError as error:
+                raise TransportError(
+                    f"a PID namespace cannot be made: {error.strerror}",
+                    "outside of any container or room, with all of root's capabilities, it can",
+                ) from error
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             keeper_fd = os.pidfd_open(keeper)

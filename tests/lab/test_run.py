@@ -172,6 +172,17 @@ def test_a_program_that_is_not_there_is_127(up):
     assert "no-such-program cannot be started" in done.stderr
 
 
+def test_root_without_its_capabilities_is_told_so(up):
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", *COMMAND, "run", "--run-dir", up.run_dir]
+        + ["--schemes", "rand", "--", "true"],
+        capture_output=True, text=True, timeout=30, check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "a PID namespace cannot be made: Operation not permitted" in done.stderr
+    assert "hint: " in done.stderr
+
+
 def test_orphans_end_with_the_command(up):
     began = time.monotonic()
     done = run(up, "--schemes", "rand", "--", "sh", "-c", "sleep 30 & echo $!")
