@@ -69,6 +69,38 @@ def test_without_the_filter_the_other_walls_still_stand(tmp_path):
     assert done.stdout.split() == ["walls", "stand"]
 
 
+def locked_in(how):
+    path = os.path.join(os.path.dirname(probes.__file__), "locked_in.py")
+    return subprocess.run(
+        [sys.executable, path, how], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_crash_still_tells_where():
+    done = locked_in("crash")
+    assert done.returncode == 1
+    assert 'locked_in.py", line ' in done.stderr
+    assert done.stderr.endswith("ZeroDivisionError: a bug in a daemon\n")
+
+
+def test_a_logged_exception_still_has_its_traceback():
+    done = locked_in("log")
+    assert done.returncode == 0, done.stderr
+    assert "error   locked: it was denied" in done.stderr
+    assert "PermissionError: [Errno 1] Operation not permitted: '/etc/passwd'" in done.stderr
+
+
+def test_a_late_import_says_what_to_do():
+    done = locked_in("import")
+    assert "wave is imported after the daemon was locked in: import it at the top" in done.stderr
+
+
+def test_a_daemon_with_threads_is_not_locked_in():
+    done = locked_in("thread")
+    assert done.returncode == 1
+    assert "it has more than one thread" in done.stderr
+
+
 def test_no_sandbox_says_so_loudly(tmp_path):
     with Up(tmp_path, "--no-sandbox") as up:
         assert "NO SANDBOX" in up.output
