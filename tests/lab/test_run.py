@@ -173,9 +173,9 @@ def test_a_program_that_is_not_there_is_127(up):
 
 
 def test_root_without_its_capabilities_is_told_so(up):
+    run = [*COMMAND, "run", "--run-dir", up.run_dir, "--schemes", "rand", "--", "true"]
     done = subprocess.run(
-        ["setpriv", "--bounding-set=-sys_admin", *COMMAND, "run", "--run-dir", up.run_dir]
-        + ["--schemes", "rand", "--", "true"],
+        ["setpriv", "--bounding-set=-sys_admin", *run],
         capture_output=True, text=True, timeout=30, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 3
