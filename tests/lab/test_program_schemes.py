@@ -55,6 +55,7 @@ def program(up: Up, source: str = EXAMPLE, name: str = "hello"):
             yield process
         finally:
             process.kill()
+    wait_until(lambda: not up.mount.exists() or gone(up, name))
 
 
 def wait_until(done, within: float = 20.0) -> None:
