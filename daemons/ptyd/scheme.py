@@ -42,6 +42,7 @@ from redbear_host.scheme.scheme import (
 SETTINGS: Final = ("winsize", "termios", "pgrp", "ptlock", "ptsname")
 _READ_ONLY: Final = ("pgrp", "ptsname")
 _BLOCK: Final = 4096
+_AGAIN_S: Final = 0.02  # between two looks at masters that are full
 
 
 class Folder(NamedTuple):
@@ -89,6 +90,7 @@ class PtyScheme(Scheme):
         # A master with room makes this one readable; the loop itself only knows readers.
         self._room: Final = select.epoll()
         self._full: Final[dict[int, int]] = {}  # handles by descriptor
+        self._looking = False  # a timer will look at them again
         loop.watch(self._room.fileno(), self._on_room)
 
     def close(self) -> None:
@@ -266,6 +268,7 @@ class PtyScheme(Scheme):
             return terminal.write(data)
         except Refused as refusal:
             if refusal.errno == e.EWOULDBLOCK and terminal.fd not in self._full:
+                self._look_soon()
                 self._full[terminal.fd] = handle
                 self._room.register(terminal.fd, select.EPOLLOUT)
             raise
@@ -302,6 +305,20 @@ class PtyScheme(Scheme):
         self._watch(handle, terminal)
         if came or terminal.hung_up:
             self.post_fevent(handle, f.EVENT_READ)
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._loop.at(self._loop.now() + _AGAIN_S, self._look_again)
+
+    def _look_again(self) -> None:
+        """Ask full masters whether they have room: Linux wakes only whom it had throttled."""
+        for fd in self._full:
+            self._room.modify(fd, select.EPOLLOUT)
+        self._on_room()
+        self._looking = False
+        if self._full:
+            self._look_soon()
 
     def _on_room(self) -> None:
         for fd, _ in self._room.poll(0):
