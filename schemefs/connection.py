@@ -233,6 +233,7 @@ class Connection:
 
     def _arm(self) -> None:
         """Choose the slot that the next request goes to; without one, stop reading."""
+        self._armed = None
         if self._staging < 0:
             self._next_staging()
         if not self._free or self._staging < 0:
