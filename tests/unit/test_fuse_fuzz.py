@@ -6,22 +6,18 @@ nothing escapes, and a well-formed request after it is served.
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 from struct import Struct
 
 import pytest
+from fuse_bench import Bench
 
 from redbear_host.abi import errno as e
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
 from redbear_host.errors import Refused
-from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.scheme import POSITIONED, Entry, Opened, Scheme
 from schemefs import protocol as p
-from schemefs.connection import Connection
-from schemefs.door import Door
-from schemefs.journal import Geometry, Journal
+from schemefs.journal import Geometry
 
 ROUNDS = 20_000
 SILENT = {p.FORGET, p.BATCH_FORGET, p.INTERRUPT}
@@ -64,56 +60,9 @@ class Blob(Scheme):
         return [Entry("one"), Entry("waits")]
 
 
-class Bench:
-    def __init__(self):
-        self.kernel, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.fd = os.dup(daemon.fileno())
-        daemon.close()
-        os.set_blocking(self.fd, False)
-        self.kernel.setblocking(False)
-        self.loop = Loop()
-        self.journal = Journal.create(41, Geometry(requests=64, nodes=64, handles=64))
-        self.connection = Connection(self.fd, self.journal, self.loop, False, False)
-        self.scheme = Blob()
-        Door(self.connection, self.scheme, self.loop).start()
-        self.unique = 2
-
-    def close(self):
-        self.connection.close()
-        self.kernel.close()
-        os.close(self.fd)
-        self.loop.close()
-        self.journal.close()
-
-    def ask(self, opcode, body, node=1, length=None):
-        """Send a request; return its unique."""
-        self.unique += 2
-        size = 40 + len(body)
-        head = p.IN_HEADER.pack(
-            size if length is None else length, opcode, self.unique, node, 0, 0, 7, 0, 0
-        )
-        self.kernel.send(head + body)
-        return self.unique
-
-    def answers(self):
-        """Let the door work; return (unique, error, data) of each answer."""
-        self.loop.at(self.loop.now(), lambda: None)
-        self.loop.run_round()
-        found = []
-        while True:
-            try:
-                message = self.kernel.recv(1 << 21)
-            except BlockingIOError:
-                return found
-            length, error, unique = p.OUT_HEADER.unpack_from(message)
-            assert length == len(message)
-            assert -512 < error <= 0 or unique == 0
-            found.append((unique, error, message[16:]))
-
-
 @pytest.fixture
 def bench():
-    made = Bench()
+    made = Bench(Blob(), Geometry(requests=64, nodes=64, handles=64))
     yield made
     made.close()
 
