@@ -12,6 +12,8 @@
 
 #include "listing.h"
 
+#define OPENS 8 /* daemons that died one after another before they had seen an open */
+
 /* Make a descriptor of an answer to open or dup; takes over a use of the connection. */
 static size_t adopt(struct connection *c, const struct call *call, int64_t result, uint32_t flags)
 {
@@ -40,7 +42,7 @@ static int64_t call_path(struct connection *c, struct call *call, const char *pa
 
 static size_t open_scheme(const char *scheme, const char *path, uint32_t flags)
 {
-    for (;;) {
+    for (int time = 1;; time++) {
         struct connection *c;
         int got[FDS_MOST];
         int64_t result = connection_get(scheme, &c);
@@ -52,7 +54,7 @@ static size_t open_scheme(const char *scheme, const char *path, uint32_t flags)
         if (result >= 0)
             return adopt(c, &call, result, flags);
         connection_put(c);
-        if (!call.untaken) /* otherwise the daemon died before it had seen the call */
+        if (!call.untaken || time == OPENS) /* otherwise the daemon died before it had seen the call */
             return as_size(result);
     }
 }

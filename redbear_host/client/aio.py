@@ -28,7 +28,7 @@ from redbear_host.abi.stat import Stat, StatVfs
 from redbear_host.client import calls, paths
 from redbear_host.client.aio_connection import AioConnection, connect
 from redbear_host.client.calls import Answer, Bytes, Call
-from redbear_host.client.connection import Lost
+from redbear_host.client.connection import CALLS_AT, Lost
 from redbear_host.client.fd import GETDENTS_ROOM, check_call
 from redbear_host.client.file import SEEK_CUR, SEEK_END, SEEK_SET, File, cannot
 from redbear_host.client.linuxfile import F_GETFL, F_SETFL, LinuxFile
@@ -347,17 +347,18 @@ async def open(path: str, flags: int = f.O_RDONLY, mode: int = 0) -> Fd:
             return await open(f"{paths.CANONICAL}/{place.path}", flags, mode)
         return Fd(SchemeList())
     call = calls.openat(0, paths.encode(place.path), flags, mode)
-    while True:
+    for left in reversed(range(CALLS_AT)):
         connection = await connect(place.scheme)
         try:
             answer = await connection.perform(call)
         except Lost as err:
-            if not err.untaken:
+            if not (err.untaken and left):
                 raise  # it may have been done: whoever asked must decide
             continue
         if answer.fd >= 0:
             return Fd(LinuxFile(answer.fd))
         return Fd(_Handle(connection, answer.handle, flags, answer.new_flags))
+    raise cannot(errno.EIO)  # not reached: the last turn raises
 
 
 class EventQueue:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from redbear_host.client import paths
 from redbear_host.client.calls import Call
-from redbear_host.client.connection import Lost
+from redbear_host.client.connection import CALLS_AT, Lost
 from redbear_host.client.handshake import LAYOUT, Line
 from redbear_host.client.ring import Ring
 from redbear_host.client.slot import DONE, ORPHAN, Slot
@@ -27,7 +27,6 @@ from schemefs.errno import to_linux
 
 T = TypeVar("T")
 
-_CALLS_AT: Final = 8  # daemons that died one after another while they were called
 _FULL_S: Final = 0.01  # how long to wait before calling again at a socket with a full queue
 
 
@@ -46,7 +45,7 @@ class AioConnection(Ring):
     async def open(cls, name: str) -> AioConnection:
         """Call at a scheme; waits while its daemon is being restarted."""
         loop = asyncio.get_running_loop()
-        for _ in range(_CALLS_AT):
+        for _ in range(CALLS_AT):
             line = Line(name, LAYOUT)
             try:
                 line.socket.setblocking(False)
@@ -70,7 +69,7 @@ class AioConnection(Ring):
                 line.close()
                 raise
             line.close()
-        raise OSError(errno.EIO, f"{_CALLS_AT} daemons died when they were called", name)
+        raise OSError(errno.EIO, f"{CALLS_AT} daemons died when they were called", name)
 
     async def perform(self, call: Call[T]) -> T:
         """Make a call; its errno is raised as Linux's `OSError`."""

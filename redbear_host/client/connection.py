@@ -37,7 +37,7 @@ from schemefs.errno import to_linux
 T = TypeVar("T")
 
 GRACE_S: Final = 1.0  # how long a cancelled call may take to be answered after its deadline
-_CALLS_AT: Final = 8  # daemons that died one after another while they were called
+CALLS_AT: Final = 8  # daemons that died one after another while they were called
 _LOOKS: Final = 400  # some 20 us
 _SKIP_MOST: Final = 4096  # calls
 _SKIP_ALL: Final = 1 << 62
@@ -66,7 +66,7 @@ class Connection(Ring):
     def open(cls, name: str, layout: Layout = LAYOUT) -> Connection:
         """Call at a scheme; waits while its daemon is being restarted."""
         until = current()
-        for _ in range(_CALLS_AT):
+        for _ in range(CALLS_AT):
             with ExitStack() as undo:
                 line = Line(name, layout)
                 undo.callback(line.close)
@@ -89,7 +89,7 @@ class Connection(Ring):
                     connection = cls(line)
                     undo.pop_all()
                     return connection
-        raise OSError(errno.EIO, f"{_CALLS_AT} daemons died when they were called", name)
+        raise OSError(errno.EIO, f"{CALLS_AT} daemons died when they were called", name)
 
     @property
     def socket_fd(self) -> int:

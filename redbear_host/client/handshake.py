@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -65,7 +66,7 @@ class Line:
     def welcomed(self) -> bool:
         """Read the WELCOME; False when the daemon died over it, so that one may call again."""
         try:
-            answer, fds, _, _ = socket.recv_fds(self.socket, lay.WELCOME.size, 2)
+            answer, fds, _ = receive(self.socket, lay.WELCOME.size, 2)
         except ConnectionResetError:
             return False
         if not answer:
@@ -79,12 +80,10 @@ class Line:
         return True
 
     def _adopt(self, answer: bytes, fds: Sequence[int]) -> None:
-        for fd in fds:
-            os.set_inheritable(fd, False)
         if len(answer) != lay.WELCOME.size:
             raise OSError(errno.EPROTO, f"a WELCOME of {len(answer)} bytes", self.name)
         magic, version, _, error = lay.WELCOME.unpack(answer)
-        if magic != lay.MAGIC or version != lay.VERSION:
+        if magic != lay.MAGIC or version != lay.VERSION or not -4096 < error <= 0:
             raise OSError(errno.EPROTO, f"a WELCOME {answer.hex()}", self.name)
         if error:
             raise OSError(-error, os.strerror(-error), self.name)
@@ -107,3 +106,19 @@ class Line:
         if self.bell >= 0:
             os.close(self.bell)
             self.bell = -1
+
+
+def receive(
+    source: socket.socket, size: int, most: int, flags: int = 0
+) -> tuple[bytes, list[int], int]:
+    """Receive a message with at most `most` descriptors; return both and the message's flags.
+
+    `socket.recv_fds` drops its flags in Python 3.11.
+    """
+    room = socket.CMSG_SPACE(4 * most)
+    message, control, said, _ = source.recvmsg(size, room, flags | socket.MSG_CMSG_CLOEXEC)
+    fds = array("i")
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, fds.tolist(), said

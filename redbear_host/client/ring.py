@@ -20,7 +20,7 @@ from redbear_host.abi.cqe import CqeOpcode, demux
 from redbear_host.abi.sqe import Opcode, SqeFlags
 from redbear_host.client.arena import Arena
 from redbear_host.client.calls import Call
-from redbear_host.client.handshake import SMALL, Line
+from redbear_host.client.handshake import SMALL, Line, receive
 from redbear_host.client.slot import CQE, DONE, FREE, ORPHAN, SENT, SQE, Slot
 from redbear_host.errors import ProtocolError
 from redbear_host.ring import layout as lay
@@ -314,9 +314,7 @@ class Ring:
 
     def _receive(self, flags: int) -> None:
         """Take a message that may bring descriptors."""
-        message, fds, flags, _ = socket.recv_fds(self._socket, lay.FDS.size, lay.FDS_MOST, flags)
-        for fd in fds:
-            os.set_inheritable(fd, False)
+        message, fds, flags = receive(self._socket, lay.FDS.size, lay.FDS_MOST, flags)
         if len(message) == lay.FDS.size and not flags & socket.MSG_CTRUNC:
             tag, count = lay.FDS.unpack(message)
             if count == len(fds) and tag not in self._early and tag < self._entries:

@@ -1,6 +1,7 @@
 /* Uses libredox as a program would; says what failed and exits with 1, or exits with 0.
  *
  * libredox_probe bench|restart|threads    the scheme of redox_served.py
+ * libredox_probe liar                     prints the errno of an open of that scheme
  * libredox_probe real                     schemes of a running instance
  */
 #define _GNU_SOURCE
@@ -424,8 +425,10 @@ int main(int argc, char **argv)
         threads();
     } else if (strcmp(what, "real") == 0) {
         real();
+    } else if (strcmp(what, "liar") == 0) {
+        printf("%d", redox_errno(open_path("/scheme/liar/x", REDOX_O_RDONLY)));
     } else {
-        fprintf(stderr, "bench, restart, threads or real?\n");
+        fprintf(stderr, "bench, restart, threads, liar or real?\n");
         return 2;
     }
     return 0;
