@@ -50,8 +50,9 @@ def program(up: Up, source: str = EXAMPLE, name: str = "hello"):
     """Run a program until its scheme is there; end it after the block, if it has not ended."""
     with subprocess.Popen([sys.executable, "-c", source], env=environment(up)) as process:
         try:
-            wait_until(lambda: name in os.listdir(up.mount) or process.poll() is not None)
+            wait_until(lambda: mounted(up, name) or process.poll() is not None)
             assert process.poll() is None
+            (up.mount / name).stat()  # answered once it is served
             yield process
         finally:
             process.kill()
@@ -73,12 +74,15 @@ def register(up: Up, name: str, uid: int = 0) -> str:
     return done.stdout.strip()
 
 
+def mounted(up: Up, name: str) -> bool:
+    return f" {up.mount}/{name} " in Path("/proc/self/mountinfo").read_text()
+
+
 def gone(up: Up, name: str = "hello") -> bool:
-    mounts = Path("/proc/self/mountinfo").read_text()
     return (
         name not in os.listdir(up.mount)
         and not (up.run_dir / "ring" / name).exists()
-        and f" {up.mount}/{name} " not in mounts
+        and not mounted(up, name)
     )
 
 
