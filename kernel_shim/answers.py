@@ -38,13 +38,20 @@ class Answers:
 
     def _on_ask(self, running: Running, said: dict[str, Any]) -> None:
         for name, handler in self._questions.items():
-            if name in said:
-                answer, fds = handler(said)
-                running.tell({**answer, "answer": said["id"]}, fds)
+            may = running.service.is_kernel or name in running.service.asks
+            if may and name in said:
+                try:
+                    number = int(said["id"])
+                    answer, fds = handler(said)
+                except (KeyError, TypeError, ValueError) as error:
+                    # A daemon may have been taken over: it takes more than that to end us.
+                    log.warning("%s asks %.100s: %r", running.service.name, said, error)
+                    return
+                running.tell({**answer, "answer": number}, fds)
                 for fd in fds:
                     os.close(fd)
                 return
-        log.error("the kernel daemon asks what nobody answers: %.100s", said)
+        log.error("%s asks what nobody answers: %.100s", running.service.name, said)
 
     def _create(self, said: dict[str, Any]) -> _Answer:
         """Mount a scheme for a program; the answer holds what it is served with, or an `errno`."""

@@ -44,6 +44,15 @@ _BACKOFF_S: Final = 0.1  # doubled with each death before ready, or of its own d
 _LOOK_S: Final = 0.2  # `redbear-host status` takes the lock for a moment
 
 
+def _parsed(said: bytes) -> dict[str, Any] | None:
+    """Read what a daemon says; None for what is no message, as one that was taken over may send."""
+    try:
+        message = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
 class Supervisor:
     """One instance: a mount, a run directory, and its services."""
 
@@ -292,7 +301,10 @@ class Supervisor:
         if not said:
             self.loop.unwatch(control.fileno())
             return
-        message = json.loads(said)
+        message = _parsed(said)
+        if message is None:
+            log.warning("%s says what makes no sense: %.100r", running.service.name, said)
+            return
         if "ready" in message:
             running.state = State.READY
             running.ready_after = time.monotonic() - running.spawned_at

@@ -1,7 +1,7 @@
 """A daemon with the bad manners its options ask for.
 
 `early` names what its successors do instead of becoming ready, `later` what every life does once it
-is: `hang` for good, or `crash`.
+is: `hang` for good, or `crash`.  `says` is what it then says to the shim, word for word.
 """
 
 from __future__ import annotations
@@ -34,12 +34,18 @@ def behave(how):
         os._exit(7)
 
 
+def babble(daemon, messages):
+    for message in messages:
+        daemon._control.send(message.encode())
+
+
 def main() -> None:
     with Daemon.receive() as daemon:
         if daemon.life > 1:
             behave(daemon.options.get("early"))
         for name in daemon.scheme_names:
             daemon.serve(name, Empty())
+        daemon.loop.soon(lambda: babble(daemon, daemon.options.get("says", ())))
         daemon.loop.soon(lambda: behave(daemon.options.get("later")))
         daemon.run()
 

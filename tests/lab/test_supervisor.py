@@ -12,6 +12,7 @@ import pytest
 from background import in_thread
 
 from kernel_shim import supervisor as module
+from kernel_shim.answers import Answers
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Service, State
 from kernel_shim.supervisor import Supervisor
@@ -36,13 +37,14 @@ class Sick:
 
 
 class Instance(Supervisor):
-    def begin(self, name, *schemes, device=None, **options):
+    def begin(self, name, *schemes, device=None, asks=(), **options):
         (running,) = self.start(
             Service(
                 name=name,
                 module="tests.lab.odd_daemon",
                 schemes=schemes,
                 device=device,
+                asks=frozenset(asks),
                 options=options,
             )
         )
@@ -126,6 +128,27 @@ def test_a_daemon_goes_on_when_one_of_its_schemes_is_unmounted_and_ends_with_the
     subprocess.run(["umount", instance.mount / "two"], check=True)
     instance.wait(lambda: running.state is State.FAILED)
     assert (running.life, running.why) == (2, "its schemes were unmounted")
+
+
+def test_a_daemon_that_was_taken_over_cannot_talk_the_supervisor_to_death(instance):
+    Answers(instance)
+    nonsense = ["no JSON", "7", "[]", "null", "[" * 2000, "\ud83d\ude00", '{"namespace": {}}']
+    nonsense += [
+        '{"namespace": [], "id": 1}',
+        '{"namespace": "root", "id": []}',
+        '{"interrupts": 1}',
+    ]
+    running = instance.begin("odd", "odd", asks=["namespace"], says=[*nonsense, '{"gone": true}'])
+    instance.wait(lambda: running.gone)
+    assert running.state is State.READY
+
+
+def test_who_may_ask_one_thing_is_not_answered_another_beside_it(instance):
+    Answers(instance)
+    both = '{"create": "loot", "is_file": false, "pid": 1, "namespace": "root", "id": 1}'
+    running = instance.begin("odd", "odd", asks=["namespace"], says=[both, '{"gone": true}'])
+    instance.wait(lambda: running.gone)
+    assert os.listdir(instance.mount) == ["odd"]
 
 
 def test_a_driver_change_is_undone_although_its_device_was_never_held(tmp_path, monkeypatch):
