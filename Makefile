@@ -21,7 +21,7 @@ RUN  := $(SUDO) $(BIN)/redbear-host
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down test host-test vm-test status libredox lint format bench clean
+.PHONY: help setup up down test host-test vm-test status libredox lint format bench clean gate
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench: setup  ## measure scheme and driver, and the kernel's driver beside them 
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --instructions
 	@$(SUDO) $(BIN)/python benchmarks/everyday.py
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+gate: setup  ## count the instructions of a file's operations in the guest; fail if there are more
+	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --gate
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,6 +6,9 @@ Run as root: `python benchmarks/fuse_doors.py [--json FILE] [--instructions]`.  
 each thing a fixed number of times, the four servers by turns; medians of the rounds count.  Client
 and server share a core, then have one each.  With --instructions the same runs in the guest under
 `-icount`, where a nanosecond is an instruction: no noise, one round.
+
+`--gate` does only the last, only for ours, and compares with `instructions.json`: exit status 1 if
+an operation needs 5 % more than is written there.  `--gate --write` writes it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -27,9 +30,12 @@ from typing import Final
 
 from redbear_host import linux
 from redbear_host.lab.guest import GuestOptions, run
+from redbear_host.lab.kernel import find_kernel
 
 HERE: Final = Path(__file__).resolve().parent / "fuse"
 BUILD: Final = Path(__file__).resolve().parent.parent / "build/bench"
+INSTRUCTIONS: Final = HERE.parent / "instructions.json"
+ALLOWED: Final = 1.05
 SIZE: Final = 16 << 20
 OPERATIONS: Final = {"stat": 3000, "open": 2000, "read4k": 6000, "read1m": 400}
 ROUNDS: Final = 5
@@ -40,17 +46,19 @@ PLACES: Final = {"one core": (0, 0), "two cores": (0, 1)}  # client, server
 TARGETS: Final = {"pyfuse3": 4.0, "libfuse C": 0.8}
 
 
-def prepare() -> None:
+def prepare(rivals: bool) -> None:
     """Build the C programs, and a folder of its own for the Python rivals."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "fuse3"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    for name, extra in (("rival", flags), ("load", [])):
+    programs: list[tuple[str, list[str]]] = [("load", [])]
+    if rivals:
+        asked = ["pkg-config", "--cflags", "--libs", "fuse3"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        programs.append(("rival", said.split()))
+    for name, extra in programs:
         source, made = HERE / f"{name}.c", BUILD / name
         if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
             subprocess.run(["gcc", "-O2", "-o", made, source, *extra], check=True)
-    if not (BUILD / "rivals/bin/python").exists():
+    if rivals and not (BUILD / "rivals/bin/python").exists():
         subprocess.run([sys.executable, "-m", "venv", BUILD / "rivals"], check=True)
         pip = [BUILD / "rivals/bin/pip", "install", "-q", "pyfuse3>=3.4", "mfusepy>=3"]
         subprocess.run(pip, check=True)
@@ -112,14 +120,16 @@ def place(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread), {core % (os.cpu_count() or 1)})
 
 
-def measure(rounds: int, places: dict[str, tuple[int, int]]) -> dict[str, float]:
+def measure(
+    rounds: int, places: dict[str, tuple[int, int]], servers: Sequence[str] = SERVERS
+) -> dict[str, float]:
     """Return nanoseconds an operation, by `PLACE, OPERATION, SERVER`: the medians."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="redbear-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         source = folder / "source"
         source.write_bytes(bytes(SIZE))
-        runs = [(n, s, b) for n in range(rounds) for s in SERVERS for b in (None, source)]
+        runs = [(n, s, b) for n in range(rounds) for s in servers for b in (None, source)]
         for number, server, behind in runs:
             inner = folder / f"{number}-{server.split()[0]}-{behind is None}"
             inner.mkdir()
@@ -144,14 +154,34 @@ def _load(operation: str, file: Path, count: int, core: int) -> int:
     return int(done.stdout)
 
 
-def in_guest() -> dict[str, float]:
+def in_guest(servers: Sequence[str] = SERVERS) -> dict[str, float]:
     """Measure once more under -icount; a nanosecond is an instruction there."""
     options = GuestOptions(devices=(), processors=1, count_instructions=True, timeout=1500)
     output = io.BytesIO()
-    argv = [sys.executable, str(Path(__file__).resolve()), "--inside"]
+    argv = [sys.executable, str(Path(__file__).resolve()), "--inside", ",".join(servers)]
     if run(argv, options, output=output):
         raise SystemExit("the guest failed")
     return dict(json.loads(output.getvalue().splitlines()[-1]))
+
+
+def gate(write: bool) -> int:
+    """Compare our instructions with those written down for this kernel and this Python."""
+    key = f"{find_kernel().image.name}, Python {sys.version.split()[0]}"
+    known = json.loads(INSTRUCTIONS.read_text()) if INSTRUCTIONS.exists() else {}
+    found = {name: round(count) for name, count in in_guest(("ours",)).items()}
+    if write:
+        INSTRUCTIONS.write_text(json.dumps(known | {key: found}, indent=1) + "\n")
+        return 0
+    if key not in known:
+        print(f"nothing is written down for {key}; there is {', '.join(known)}")
+        return 0
+    worse = 0
+    for name, count in found.items():
+        ratio = count / known[key][name]
+        word = "too many" if ratio > ALLOWED else "ok"
+        worse += ratio > ALLOWED
+        print(f"{name:28} {count:12,} instructions, {ratio:.3f} of what is known: {word}")
+    return 1 if worse else 0
 
 
 def show(found: dict[str, float], unit: str) -> None:
@@ -176,16 +206,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
     parser.add_argument("--instructions", action="store_true", help="count them in the guest, too")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--gate", action="store_true", help="compare ours with what is known")
+    parser.add_argument("--write", action="store_true", help="write down what is known")
+    parser.add_argument("--inside", metavar="SERVERS", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
         for operation in OPERATIONS:
             OPERATIONS[operation] //= 10
-        print(json.dumps(measure(1, {"icount": (0, 0)})))
+        print(json.dumps(measure(1, {"icount": (0, 0)}, args.inside.split(","))))
         return
     if shutil.which("pkg-config") is None or os.geteuid() != 0:
         raise SystemExit("this needs root, gcc, pkg-config and libfuse3-dev: make setup")
-    prepare()
+    prepare(rivals=not args.gate)
+    if args.gate:
+        raise SystemExit(gate(args.write))
     found = {"wall": measure(args.rounds, PLACES)}
     show(found["wall"], "operations per second")
     if args.instructions:
