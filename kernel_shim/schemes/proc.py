@@ -49,7 +49,7 @@ def _row(cells: Iterable[object], status: str, name: str) -> str:
 
 
 class ProcScheme(Snapshots):
-    """Everyone sees who there is; files of a process are for root and for its own user."""
+    """Everyone sees who there is; files of a process are for root and for its one user."""
 
     name = "proc"
 
@@ -100,18 +100,31 @@ def process_node(pid: int, name: str, caller: Caller, run_dir: Path) -> Node:
     make = _FILES.get(name)
     if make is None:
         raise Refused(e.ENOENT)
-    if caller.uid not in (_ROOT_UID, process.uids[0]) and caller.pid != pid:
+    owners = _owners(process)
+    if caller.uid != _ROOT_UID and caller.pid != pid and owners != {caller.uid}:
         raise Refused(e.EACCES)
     known = next((one for one in contexts(run_dir) if one.process.pid == process.pid), None)
-    return File(lambda _: make(_still(process), known), mode=0o400)
+
+    def text(caller: Caller) -> bytes:
+        """Look again: it may be read long after it was opened, when the process is another's."""
+        found = processes.look(process.pid)
+        if found is None:
+            raise Refused(e.ESRCH)
+        if caller.uid != _ROOT_UID and _owners(found) != owners:
+            raise Refused(e.EACCES)
+        return make(found, known)
+
+    return File(text, mode=0o400)
 
 
-def _still(process: Process) -> Process:
-    """Look again: the file may be read long after it was opened."""
-    found = processes.look(process.pid)
-    if found is None:
-        raise Refused(e.ESRCH)
-    return found
+def _owners(process: Process) -> set[int]:
+    """Return the users a process acts as.
+
+    Root is one of them where Linux shows what is in a process to root only: when it has, or had,
+    more rights than who started it (set-user-id programs), or keeps secrets.  See proc(5),
+    `/proc/PID`, and PR_SET_DUMPABLE.
+    """
+    return {*process.uids, processes.owner(process.pid)}
 
 
 def _line(value: object) -> bytes:

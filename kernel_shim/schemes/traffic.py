@@ -72,6 +72,8 @@ _OPERATIONS: Final = {
     if name in vars(p)
 }
 _SQE_OPCODES: Final = frozenset(int(one) for one in Opcode)
+_ROOT_UID: Final = 0
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _REMEMBERED: Final = 4096  # processes that are remembered; the oldest is forgotten first
 
 
@@ -139,7 +141,7 @@ class Traffic:
         return _text(lines)
 
     def requests(self, caller: Caller) -> bytes:
-        """Return a line for each request in hand."""
+        """Return a line for each request in hand; to who is not root, of the caller's own."""
         lines = ["SCHEME UNIQUE PID UID OPERATION PATH"]
         for note in self._notes():
             lines += [
@@ -147,14 +149,20 @@ class Traffic:
                 f"{operation(one.opcode)} "
                 f"/{view.path(note.journal, one.node)}"
                 for one in view.pending(note.journal)
+                if caller.uid in (_ROOT_UID, one.uid)
             ]
         return _text(lines)
 
     def iostat(self, caller: Caller) -> bytes:
-        """Return, for each process, its handles: flags as Redox's kernel would print them."""
+        """Return, for each process, its handles: flags as Redox's kernel would print them.
+
+        Who is not root sees those of the caller's own: names in others' folders are theirs.
+        """
         by_pid: dict[int, list[str]] = {}
         for number, note in enumerate(self._notes(), 1):
             for one in view.opened(note.journal):
+                if caller.uid not in (_ROOT_UID, one.uid):
+                    continue
                 where = f"/scheme/{note.name}/{view.path(note.journal, one.node)}".rstrip("/")
                 by_pid.setdefault(self._leader(one.pid), []).append(
                     f"[ U] {one.fh:>4}: {number:>8} {one.fh:>8} {one.flags:08X}: {where}"
@@ -195,4 +203,6 @@ class Traffic:
 
 
 def _text(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    # Names are their makers': none may forge a line, or speak to the reader's terminal.
+    safe = (line.translate(_CONTROLS) for line in lines)
+    return "".join(f"{line}\n" for line in safe).encode("utf-8", "backslashreplace")

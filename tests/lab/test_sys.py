@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,6 +18,10 @@ import pytest
 from up_rig import COMMAND, Up, leftovers, redbear
 
 from redbear_host.abi.proc import GrantDesc, GrantFlags, ProcMeta
+
+PYTHON = str(
+    Path(sys.executable).resolve()
+)  # the machine's: nobody may not see into every checkout
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +285,49 @@ def test_a_user_sees_his_own_processes_and_no_others(up):
     done = as_nobody("cat", str(up.mount / f"proc/{up.status['pid']}/fds"))
     assert "Permission denied" in done.stderr
     assert as_nobody("cat", str(up.mount / "proc/ps")).returncode == 0
+
+
+# A program of the user's own that Linux shows to root only, as it does a set-user-id one.
+CLOSED = """
+import ctypes, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+print("closed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_that_linux_shows_to_root_only_is_shown_to_root_only(up):
+    child = subprocess.Popen(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", PYTHON, "-c", CLOSED],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout.readline() == b"closed\n"
+        for name in ("addrspace", "fds", "exe"):
+            done = as_nobody("cat", str(up.mount / f"proc/{child.pid}/{name}"))
+            assert "Permission denied" in done.stderr
+        assert (up.mount / f"proc/{child.pid}/name").read_bytes()
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_names_that_others_have_open_are_roots_to_see(up):
+    name = next(one for one in os.listdir(up.mount / "pci") if "04.0" in one)
+    with open(up.mount / "pci" / name / "ids"):
+        assert f"/scheme/pci/{name}/ids" in said(up, "sys/iostat")
+        script = f"exec 3< {up.mount}/sys/uname; cat {up.mount}/sys/iostat"
+        done = as_nobody("sh", "-c", script)
+    assert "/scheme/sys/uname" in done.stdout
+    assert "/scheme/pci" not in done.stdout
+
+
+def test_where_roots_processes_have_their_memory_is_roots_to_see(up):
+    assert "syscall" in said(up, "sys/syscall")
+    assert "(0x" in said(up, "sys/syscall")
+    done = as_nobody("cat", str(up.mount / "sys/syscall"))
+    assert "syscall" in done.stdout
+    assert "(" not in done.stdout
 
 
 def test_a_process_that_is_not_there(up):
