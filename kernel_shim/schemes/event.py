@@ -65,7 +65,8 @@ class Mailbox:
 class Queue:
     """One queue: what is registered, and what is ready and not read yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: int) -> None:
+        self.owner: Final = owner  # the user who opened it
         self.data: Final[dict[int, int]] = {}  # the user's own, by id
         self.ready: Final[dict[int, int]] = {}  # flags, by id, in the order they came
         self.watch: Watch | None = None
@@ -97,6 +98,9 @@ class EventScheme(Scheme):
         self._root: Final = root
         self._mailbox: Final = Mailbox(loop)
         self._handles: Final[Handles[Queue | Counter | _Folder]] = Handles(QUEUES_MOST)
+        self._watches: Final[dict[int, set[Watch]]] = {}  # by user, until their threads end
+        # Descriptors of one user, but root: those of all schemes here come out of one table.
+        self._fds_most: Final = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -108,7 +112,7 @@ class EventScheme(Scheme):
         if not isinstance(above, _Folder) or not above.is_folder:
             raise Refused(e.ENOTDIR)
         full = "/".join(part for part in (above.path, path.strip("/")) if part)
-        opened = _named(full, flags)
+        opened = _named(full, flags, request.caller.uid)
         return Opened(self._handles.add(opened, request.caller))
 
     def fpath(self, handle: int) -> str:
@@ -178,6 +182,9 @@ class EventScheme(Scheme):
         watch = queue.watch or self._watch(handle, queue)
         if len(queue.data) > _IDS_MOST:
             raise Refused(e.ENOMEM)
+        held = sum(watch.held for watch in self._watches[queue.owner]) + len(records)
+        if queue.owner and held > self._fds_most:
+            raise Refused(e.ENFILE, f"user {queue.owner} watches {self._fds_most} descriptors")
         wanted, wrong = _taken(request.caller.pid, records)
         if wrong:
             watch.discard([registration.fd for registration in wanted])
@@ -228,12 +235,17 @@ class EventScheme(Scheme):
                 queue.ready[number] = queue.ready.get(number, 0) | flags
             self.post_fevent(handle, f.EVENT_READ)
 
+        watches = self._watches.setdefault(queue.owner, set())
+        if queue.owner and len(watches) >= QUEUES_MOST:  # of closed ones, some may hang
+            raise Refused(e.ENFILE)
         try:
-            queue.watch = Watch(handle, self._root, self._mailbox.post, on_found)
+            watch = Watch(handle, self._root, self._mailbox.post, on_found, watches.discard)
         except (OSError, RuntimeError) as err:
             log.warning("an event queue can have no thread: %s", err)
             raise Refused(e.ENOMEM) from err
-        return queue.watch
+        watches.add(watch)
+        queue.watch = watch
+        return watch
 
     def _set_timeout(self, handle: int, queue: Queue, record: Event) -> None:
         """Let the next read end after `record.data` milliseconds; with flags of 0, not."""
@@ -289,7 +301,7 @@ class EventScheme(Scheme):
         return mask
 
 
-def _named(path: str, flags: int) -> Queue | Counter | _Folder:
+def _named(path: str, flags: int, caller: int) -> Queue | Counter | _Folder:
     looks = bool(flags & f.O_STAT)
     parts = path.split("/") if path else []
     if parts[:1] == [_EVENTFD]:
@@ -305,7 +317,7 @@ def _named(path: str, flags: int) -> Queue | Counter | _Folder:
         if path:
             raise Refused(e.ENOTDIR)
         return _Folder("", True)
-    return _Folder(path, False) if looks else Queue()
+    return _Folder(path, False) if looks else Queue(caller)
 
 
 def _taken(pid: int, records: Sequence[Event]) -> tuple[list[Registration], int]:

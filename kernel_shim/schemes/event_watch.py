@@ -31,6 +31,7 @@ from redbear_host.abi import flags as f
 Found = list[tuple[int, int]]  # id of a registration, and what it is ready for
 
 MOST: Final = 1024  # registrations of one queue
+_OWN_FDS: Final = 2
 _SWEEP_AFTER: Final = 64  # numbers of files that are closed, as far as we know
 _STACK: Final = 512 << 10  # bytes
 
@@ -60,12 +61,15 @@ class Watch:
         root: Path,
         post: Callable[[Callable[[], object]], None],
         on_found: Callable[[Found], object],
+        on_end: Callable[[Watch], object] = lambda watch: None,
     ) -> None:
-        """Watch for queue `number` of the scheme mounted at `root`."""
+        """Watch for queue `number` of the scheme mounted at `root`; `on_end` hears of its end."""
         self._number: Final = number
         self._root: Final = root
         self._post: Final = post
         self._on_found: Final = on_found
+        self._on_end: Final = on_end
+        self._queued = 0  # descriptors in `_work`; the loop's
         self._epoll: Final = select.epoll()
         self._bell: Final = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._asking: Final = threading.Lock()
@@ -87,6 +91,11 @@ class Watch:
 
     # -- for the loop ------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> int:
+        """Descriptors it holds: also when its queue is closed, until its thread has ended."""
+        return _OWN_FDS + self._queued + len(self._ids) + len(self._left)
+
     def register(self, wanted: list[Registration], then: Callable[[int, int], object]) -> None:
         """Do what was written; `then` hears how many were done, and the errno of the next or 0."""
 
@@ -102,9 +111,14 @@ class Watch:
                 done += 1
             for fd in [registration.fd for registration in wanted[done:]]:
                 _close(fd)
-            self._post(lambda: then(done, number))
+            self._post(lambda: said(done, number))
             return True
 
+        def said(done: int, number: int) -> None:
+            self._queued -= len(wanted)
+            then(done, number)
+
+        self._queued += len(wanted)
         self._ask(work)
 
     def discard(self, fds: Sequence[int]) -> None:
@@ -113,8 +127,13 @@ class Watch:
         def work() -> bool:
             for fd in fds:
                 _close(fd)
+            self._post(gone)
             return True
 
+        def gone() -> None:
+            self._queued -= len(fds)
+
+        self._queued += len(fds)
         self._ask(work)
 
     def close(self) -> None:
@@ -141,6 +160,7 @@ class Watch:
             self._epoll.close()
             for fd in (self._bell, *self._ids, *self._left):
                 _close(fd)
+            self._post(lambda: self._on_end(self))
 
     def _round(self) -> bool:
         found: Found = []

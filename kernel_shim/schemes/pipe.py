@@ -17,6 +17,7 @@ Whoever comes first waits for the other end.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -32,6 +33,7 @@ from redbear_host.scheme.scheme import Entry, Opened, Scheme
 SIZE: Final = 65_536  # bytes a pipe holds (Redox's MAX_QUEUE_SIZE)
 ENDS_MOST: Final = 1024  # of one user, but root: 64 MiB
 FDS_MOST: Final = 253  # descriptors a pipe holds: as many as a message of Linux carries
+FDS_OF_A_USER: Final = 2048  # descriptors in the pipes of one user, but root
 
 
 class Pipe:
@@ -65,6 +67,7 @@ class PipeScheme(Scheme):
     def __init__(self) -> None:
         self._handles: Final[Handles[Pipe | _Look]] = Handles(ENDS_MOST)
         self._named: Final[dict[str, Pipe]] = {}
+        self._fds: Final[Counter[int]] = Counter()  # in pipes, by owner
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -142,6 +145,7 @@ class PipeScheme(Scheme):
         if pipe.reader < 1 and pipe.writer < 1:
             self._named.pop(pipe.name, None)
         if pipe.reader == 0 or (pipe.reader < 1 and pipe.writer < 1):
+            self._count(pipe, -len(pipe.fds))
             for fd in pipe.fds:
                 os.close(fd)
             pipe.fds.clear()
@@ -203,6 +207,9 @@ class PipeScheme(Scheme):
             raise Refused(e.EPIPE)
         if len(pipe.fds) + len(fds) > FDS_MOST:
             raise Refused(e.EWOULDBLOCK if pipe.fds else e.EINVAL)
+        if pipe.owner and self._fds[pipe.owner] + len(fds) > FDS_OF_A_USER:
+            raise Refused(e.ENFILE)
+        self._count(pipe, len(fds))
         pipe.fds.extend(fds)
         self._tell(pipe.reader, f.EVENT_READ)
         return len(fds)
@@ -217,9 +224,15 @@ class PipeScheme(Scheme):
         if not pipe.fds and pipe.writer != 0:
             raise Refused(e.EWOULDBLOCK)
         taken = pipe.fds[:count]
+        self._count(pipe, -len(taken))
         del pipe.fds[:count]
         self._tell(pipe.writer, f.EVENT_WRITE)
         return taken
+
+    def _count(self, pipe: Pipe, more: int) -> None:
+        self._fds[pipe.owner] += more
+        if not self._fds[pipe.owner]:
+            del self._fds[pipe.owner]
 
     # -- facts -------------------------------------------------------------------------------------
 

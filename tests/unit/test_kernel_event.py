@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 
@@ -214,6 +215,39 @@ def test_a_closed_queue_leaves_nothing(bench, pair):
     assert bench.write((ours.fileno(), READ, 1), queue=queue) == 1
     bench.scheme.on_close(queue)
     bench.until(lambda: (bench.quiet(), sorted(os.listdir("/proc/self/fd")) == before)[1])
+
+
+def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (400, 400))
+    bench = Bench(tmp_path)
+    scheme = bench.scheme
+    fds = [os.eventfd(0) for _ in range(40)]
+    data = memoryview(b"".join(bytes(Event(id=fd, flags=READ)) for fd in fds))
+
+    def register(uid):
+        """Give a new queue 40 descriptors to watch; return the queue and an errno."""
+        queue = opened(scheme, "queue", f.O_RDWR, uid)
+        asked = Asked(uid, os.getpid())
+        errno = errno_of(scheme.write, queue, data, 0, 0, asked)
+        bench.until(lambda: errno or not asked.pending)
+        return queue, errno
+
+    open_before = len(os.listdir("/proc/self/fd"))
+    found = [register(1000) for _ in range(4)]
+    assert [errno for _, errno in found] == [0, 0, e.ENFILE, e.ENFILE]
+    others = [register(uid) for uid in (1001, 0, 0, 0)]
+    assert [errno for _, errno in others] == [0] * 4
+    for queue, _ in found:
+        scheme.on_close(queue)
+    bench.until(lambda: (again := register(1000))[1] == 0 or scheme.on_close(again[0]))
+    for handle in tuple(scheme._handles):
+        if handle != bench.queue:
+            scheme.on_close(handle)
+    bench.until(lambda: (bench.quiet(), len(os.listdir("/proc/self/fd")) == open_before)[1])
+    scheme.on_close(bench.queue)
+    bench.loop.close()
+    for fd in fds:
+        os.close(fd)
 
 
 def test_a_write_that_is_given_up_is_answered_once(bench, pair):

@@ -7,7 +7,7 @@ import os
 import pytest
 from asked import Asked, Posted, errno_of, opened
 
-from kernel_shim.schemes.pipe import FDS_MOST, SIZE, PipeScheme
+from kernel_shim.schemes.pipe import FDS_MOST, FDS_OF_A_USER, SIZE, PipeScheme
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FIFO
@@ -167,6 +167,35 @@ def test_descriptors_that_do_not_fit_stay_the_senders(pipe, ends):
     pipe.on_close(reader)
     for fd in many:
         os.close(fd)
+
+
+def test_one_user_cannot_take_the_descriptors_of_all(pipe):
+    writers, readers = [], []
+    for number in range(FDS_OF_A_USER // FDS_MOST + 1):
+        readers.append(opened(pipe, f"{number}", f.O_RDONLY, uid=1000))
+        writers.append(opened(pipe, f"{number}", f.O_WRONLY, uid=1000))
+    asked = Asked(1000)
+
+    def send(writer, count):
+        fds = [os.dup(2) for _ in range(count)]
+        errno = errno_of(pipe.on_sendfd, writer, fds, 0, 0, asked)
+        for fd in fds if errno else ():
+            os.close(fd)
+        return errno
+
+    *most, last = writers
+    assert [send(writer, FDS_MOST) for writer in most] == [0] * len(most)
+    room = FDS_OF_A_USER - len(most) * FDS_MOST
+    assert send(last, room + 1) == e.ENFILE
+    assert send(last, room) == 0
+    for fd in pipe.on_recvfd(readers[0], 3, 0, (), asked):
+        os.close(fd)
+    assert send(writers[0], 3) == 0
+    for handle in (*readers, *writers):
+        pipe.on_close(handle)
+    writer = opened(pipe, "again", f.O_WRONLY, uid=1000)
+    assert send(writer, FDS_MOST) == 0
+    pipe.on_close(writer)
 
 
 def test_a_handle_of_nobody_is_none(pipe):
