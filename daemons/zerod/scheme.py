@@ -95,7 +95,9 @@ class ZeroScheme(NullScheme):
     name = "zero"
 
     def __init__(self) -> None:
-        self._zeroes: Final = memoryview(mmap.mmap(-1, _ZEROES)).toreadonly()
+        # Populated: an answer from memory that is not there yet is EIO if we are killed meanwhile.
+        memory = mmap.mmap(-1, _ZEROES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
+        self._zeroes: Final = memoryview(memory).toreadonly()
         self._handed: Final[list[int]] = []  # memfds, until the round ends
 
     def read(

@@ -272,12 +272,19 @@ def test_socat_talks_between_two_namespaces(up):
     path = up.mount / "chan/between"
     run = [sys.executable, "-m", "redbear_host", "run", "--run-dir", up.run_dir]
     inside = [*run, "--schemes", "chan", "--"]
-    listed = subprocess.run([*inside, "ls", up.mount], capture_output=True, check=True, timeout=30)
+    listed = subprocess.run(
+        [*inside, "ls", up.mount], capture_output=True, check=True, timeout=30, cwd="/"
+    )
     assert listed.stdout == b"chan\n"
-    server = subprocess.Popen([*inside, "socat", f"OPEN:{path},creat", "EXEC:sed -u s/^/got-/"])
+    server = subprocess.Popen(
+        [*inside, "socat", f"OPEN:{path},creat", "EXEC:sed -u s/^/got-/"], cwd="/"
+    )
     until(path.exists)
     client = subprocess.Popen(
-        [*inside, "socat", "-", f"OPEN:{path}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*inside, "socat", "-", f"OPEN:{path}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
     )
     client.stdin.write(b"hello\n")
     client.stdin.flush()

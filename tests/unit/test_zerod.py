@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 
 import pytest
 from asked import Asked, errno_of, opened
@@ -67,6 +68,14 @@ def test_both_events_are_always_there(scheme):
     handle = opened(scheme, "", f.O_RDWR)
     assert scheme.fevent(handle, f.EVENT_READ | f.EVENT_WRITE) == f.EVENT_READ | f.EVENT_WRITE
     assert scheme.fevent(handle, f.EVENT_READ) == f.EVENT_READ
+
+
+def test_zeroes_are_in_memory_before_they_are_asked_for(zero):
+    """An answer whose pages have to be made first is EIO for its client if we are killed then."""
+    answer = zero.read(opened(zero, "", f.O_RDONLY), 1 << 20, 0, 0, Asked())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    assert not any(answer[::4096])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 64
 
 
 def test_each_mapping_of_zero_is_memory_of_its_own(zero):
