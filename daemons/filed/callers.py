@@ -20,6 +20,8 @@ from redbear_host.scheme.request import Caller
 _NOBODY: Final = 0xFFFF_FFFF  # (uid_t)-1, which no file can belong to
 _ROOT: Final = Caller(0, 0, 0)
 _REMEMBERED: Final = 64  # processes whose status is kept open
+_USERS: Final = b"\nUid:\t"
+_FILE_USER: Final = 3  # after the real, effective and saved one
 _LINE: Final = b"\nGroups:\t"
 _PART: Final = 4096
 _STATUS_MAX: Final = 1 << 20  # 65536 groups of ten digits fit
@@ -59,7 +61,7 @@ class Callers:
         Root has every right whatever its groups, so that they are not looked at.
         """
         uid, gid = caller.uid, caller.gid
-        groups = self._groups_of(caller.pid) if uid else ()
+        groups = self._groups_of(caller) if uid else ()
         if uid != self.uid or gid != self._gid or groups != self._groups:
             self._set(uid, gid, groups)
 
@@ -75,7 +77,7 @@ class Callers:
             return bool(runs) or not wanted & 1
         if caller.uid == found.st_uid:
             mode >>= 6
-        elif found.st_gid == caller.gid or found.st_gid in self._groups_of(caller.pid):
+        elif found.st_gid == caller.gid or found.st_gid in self._groups_of(caller):
             mode >>= 3
         return not wanted & ~mode & 7
 
@@ -97,17 +99,19 @@ class Callers:
                 f"filed cannot act as user {uid}, group {gid}: it is {self.uid}, {self._gid}"
             )
 
-    def _groups_of(self, pid: int) -> tuple[int, ...]:
+    def _groups_of(self, caller: Caller) -> tuple[int, ...]:
         """Return a process's supplementary groups; none for one that cannot be seen.
 
-        That is one outside our PID namespace (0), and one that has died and hears no answer.
+        That is one outside our PID namespace (0), one that has died and hears no answer, and one
+        that acts as somebody else: it is not the caller any more, or another has got its number.
         """
+        pid = caller.pid
         if pid <= 0:
             return ()
         fd = self._status.get(pid, -1)
         if fd >= 0:
             try:
-                return _parse(fd)
+                return _parse(fd, caller.uid)
             except ProcessLookupError:
                 os.close(self._status.pop(pid))
         try:
@@ -124,7 +128,7 @@ class Callers:
         if len(self._status) > _REMEMBERED:
             os.close(self._status.popitem(last=False)[1])
         try:
-            return _parse(fd)
+            return _parse(fd, caller.uid)
         except ProcessLookupError:
             return ()
 
@@ -132,9 +136,13 @@ class Callers:
         return calls.open_beneath(self.proc, b"%d/status" % pid, os.O_RDONLY)
 
 
-def _parse(fd: int) -> tuple[int, ...]:
+def _parse(fd: int, uid: int) -> tuple[int, ...]:
+    """Read the groups of a process that acts as `uid` towards file systems; none of another's."""
     status = calls.read_at(fd, _PART, 0)
-    start = status.index(_LINE) + len(_LINE)
+    start = status.index(_USERS) + len(_USERS)
+    if int(status[start : status.index(b"\n", start)].split()[_FILE_USER]) != uid:
+        return ()
+    start = status.index(_LINE, start) + len(_LINE)
     end = status.find(b"\n", start)
     if end < 0:
         status = calls.read_at(fd, _STATUS_MAX, 0)

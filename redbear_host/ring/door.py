@@ -26,6 +26,7 @@ from redbear_host.ring.greeting import Greeting, listener_of, make_memory, read_
 from redbear_host.ring.handles import Handle
 from redbear_host.ring.memory import Memory
 from redbear_host.ring.names import Names
+from redbear_host.ring.peer import open_process
 from redbear_host.ring.request import RingRequest, SqeCopy
 from redbear_host.ring.table import Finisher, Handler, unknown
 from redbear_host.ring.transfers import Transfers
@@ -82,6 +83,7 @@ class RingDoor:
         self._greetings: Final[dict[Greeting, None]] = {}
         self._sweeps = False  # a timer looks after those
         self._clients: Final[set[Client]] = set()  # also those gone whose calls the scheme has
+        self._processes: Final[dict[Client, int]] = {}  # what tells of their end
         self._of_user: Final[Counter[int]] = Counter()
         self._bytes = 0  # in the rings of all clients
         self._busy: Final[dict[Client, None]] = {}  # with entries left from their last turn
@@ -169,14 +171,28 @@ class RingDoor:
             self.complain(caller, f"refused with errno {refusal.errno}")
             greeting.send_away(refusal.errno)
             return
+        try:
+            process = open_process(greeting.socket, caller.pid)
+        except OSError as error:
+            self.complain(caller, f"its process cannot be watched: {error.strerror}")
+            memory.close()
+            greeting.send_away(error.errno if error.errno in _EXHAUSTED else e.ESRCH)
+            return
         if not greeting.welcome(memory):
+            if process >= 0:
+                os.close(process)
             memory.close()
             greeting.socket.close()
             return
-        self._join(greeting.socket, caller, memory)
+        self._join(greeting.socket, caller, memory, process)
 
-    def _join(self, connection: socket.socket, caller: Caller, memory: Memory) -> None:
+    def _join(
+        self, connection: socket.socket, caller: Caller, memory: Memory, process: int
+    ) -> None:
         client = Client(self, connection, caller, memory)
+        if process >= 0:
+            self._processes[client] = process
+            self._loop.watch(process, lambda: self.bury(client))
         self._clients.add(client)
         self._of_user[caller.uid] += 1
         self._bytes += memory.layout.size
@@ -188,6 +204,10 @@ class RingDoor:
         if not client.gone:
             self._loop.unwatch(client.descriptors.fileno())
             self._loop.unwatch(client.memory.bell)
+            process = self._processes.pop(client, -1)
+            if process >= 0:
+                self._loop.unwatch(process)
+                os.close(process)
             self._bytes -= client.memory.layout.size
             self._busy.pop(client, None)
             if self.last is client:

@@ -4,6 +4,7 @@ import mmap
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -561,3 +562,18 @@ def test_a_root_that_is_none_is_said_with_what_to_type(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             open_root(wrong)
         assert "--file DIR" in caught.value.hint
+
+
+def test_a_process_lends_its_groups_to_nobody_elses_calls() -> None:
+    """It may have got the number of a caller that has ended, or be a set-user-id program by now."""
+    other = subprocess.Popen(
+        ["sleep", "60"], user=1000, group=1000, extra_groups=[4242], stdin=subprocess.DEVNULL
+    )
+    callers = Callers.open()
+    try:
+        for uid, groups in ((1000, (4242,)), (1001, ()), (1000, (4242,))):
+            assert callers._groups_of(Caller(other.pid, uid, 1000)) == groups
+    finally:
+        callers.close()
+        other.kill()
+        other.wait()

@@ -110,8 +110,8 @@ def test_what_a_client_leaves_behind_is_closed(rig: Rig, client: RawClient) -> N
     assert open_fds() == before + 48
     client.socket.close()
     rig.turn()
-    # The socket's two ends are gone too, and the daemon's mapping and bell.
-    assert open_fds() == before - 4
+    # The socket's two ends are gone too, the daemon's mapping and bell, and what watches us.
+    assert open_fds() == before - 5
 
 
 @pytest.mark.parametrize("kind", ["too many calls", "twice", "not as announced", "no message"])
@@ -131,7 +131,7 @@ def test_descriptors_against_the_rules_end_the_connection(
         client.socket.send(b"xyz")
     rig.turn(20)
     assert client.is_dropped()
-    assert open_fds() == before - 3
+    assert open_fds() == before - 4
 
 
 def test_all_clients_together_may_leave_only_so_many(rig: Rig) -> None:

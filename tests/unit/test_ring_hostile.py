@@ -18,7 +18,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.ring import door as door_module
-from redbear_host.ring import greeting
+from redbear_host.ring import greeting, peer
 
 
 @pytest.fixture
@@ -46,6 +46,38 @@ def stranger(rig: Rig, **hello: int) -> RawClient:
     client.hello(**hello)
     rig.turn()
     return client
+
+
+# -- whose connection it is ------------------------------------------------------------------------
+
+
+def test_a_connection_ends_with_the_process_that_made_it_whoever_holds_it(rig: Rig) -> None:
+    """Its pid may soon be another's, and schemes look descriptors and groups up by it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    maker = os.fork()
+    if maker == 0:
+        made = RawClient(rig.path)
+        made.hello()
+        socket.send_fds(theirs, [b"here"], [made.socket.fileno()])
+        theirs.recv(1)
+        os._exit(0)
+    before = len(os.listdir("/proc/self/fd"))
+    with ours, theirs:
+        _, fds, _, _ = socket.recv_fds(ours, 16, 1)
+        with socket.socket(fileno=fds[0]) as inherited:
+            rig.until(lambda: rig.door._clients)
+            rig.turn()
+            assert inherited.recv(64, socket.MSG_DONTWAIT)  # WELCOME
+            ours.send(b"!")
+            os.waitpid(maker, 0)
+            rig.until(lambda: not rig.door._clients)
+            assert not inherited.recv(64)
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_same_before_linux_6_5(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "_SO_PEERPIDFD", 9999)  # as before 6.5
+    test_a_connection_ends_with_the_process_that_made_it_whoever_holds_it(rig)
 
 
 # -- the first words ---------------------------------------------------------------------------
