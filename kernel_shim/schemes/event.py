@@ -24,6 +24,7 @@ from kernel_shim.schemes.event_counter import Counter, counter_of
 from kernel_shim.schemes.event_watch import MOST, QUEUE_NUMBER, Found, Registration, Watch
 from kernel_shim.schemes.handles import Handles
 from kernel_shim.schemes.kernel import Kernel
+from kernel_shim.schemes.processes import leader, owner
 from redbear_host import linux
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -31,7 +32,7 @@ from redbear_host.abi.event import EVENT_TIMEOUT_ID, Event
 from redbear_host.abi.stat import MODE_CHR, MODE_DIR, Stat
 from redbear_host.errors import Refused
 from redbear_host.scheme.loop import Loop, Timer
-from redbear_host.scheme.request import LATER, Later, Request
+from redbear_host.scheme.request import LATER, Caller, Later, Request
 from redbear_host.scheme.scheme import ROOT, Entry, Opened, Scheme
 
 log = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ class EventScheme(Scheme):
         held = sum(watch.held for watch in self._watches[queue.owner]) + len(records)
         if queue.owner and held > self._fds_most:
             raise Refused(e.ENFILE, f"user {queue.owner} watches {self._fds_most} descriptors")
-        wanted, wrong = _taken(request.caller.pid, records)
+        wanted, wrong = _taken(request.caller, records)
         if wrong:
             watch.discard([registration.fd for registration in wanted])
             raise Refused(wrong)
@@ -320,22 +321,29 @@ def _named(path: str, flags: int, caller: int) -> Queue | Counter | _Folder:
     return _Folder(path, False) if looks else Queue(caller)
 
 
-def _taken(pid: int, records: Sequence[Event]) -> tuple[list[Registration], int]:
-    """Duplicate the caller's descriptors; return them, and an errno if one cannot be had."""
+def _taken(caller: Caller, records: Sequence[Event]) -> tuple[list[Registration], int]:
+    """Duplicate the caller's descriptors; return them, and an errno if one cannot be had.
+
+    EPERM for a process into which Linux lets its user not look: it may have called before it became
+    a set-user-id program, and somebody else have its connection.
+    """
     taken: list[Registration] = []
     pidfd = -1
     try:
-        pidfd = os.pidfd_open(_process_of(pid))
+        pid = leader(caller.pid)
+        pidfd = os.pidfd_open(pid)
         for record in records:
             flags = record.flags & (f.EVENT_READ | f.EVENT_WRITE)
             fd = -1
             if record.id != EVENT_TIMEOUT_ID:
                 fd = _duplicate(pidfd, record.id, bool(flags))
             taken.append(Registration(record.id, flags, fd))
+        if caller.uid and owner(pid) != caller.uid:
+            return taken, e.EPERM
     except OSError as err:
         if err.errno in (e.EBADF, e.EMFILE, e.ENFILE):
             return taken, err.errno
-        log.debug("descriptors of process %d cannot be had: %s", pid, err.strerror)
+        log.debug("descriptors of process %d cannot be had: %s", caller.pid, err.strerror)
         return taken, e.EPERM
     finally:
         if pidfd >= 0:
@@ -352,15 +360,6 @@ def _duplicate(pidfd: int, fd: int, needed: bool) -> int:
         if err.errno == e.EBADF and not needed:
             return -1  # closed already: then its registration has ended already
         raise
-
-
-def _process_of(thread: int) -> int:
-    """Return the process a thread belongs to: FUSE tells threads, pidfds want processes."""
-    with open(f"/proc/{thread}/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"Tgid:"):
-                return int(line.split()[1])
-    raise OSError(e.ESRCH, "no such process")
 
 
 def build(kernel: Kernel) -> EventScheme:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 from asked import Asked, Posted, errno_of, opened
 
+from kernel_shim.schemes import event
 from kernel_shim.schemes.event import EventScheme
 from kernel_shim.schemes.event_watch import MOST, QUEUE_NUMBER
 from redbear_host.abi import errno as e
@@ -227,6 +230,7 @@ def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
     def register(uid):
         """Give a new queue 40 descriptors to watch; return the queue and an errno."""
         queue = opened(scheme, "queue", f.O_RDWR, uid)
+        monkeypatch.setattr(event, "owner", lambda pid: uid)
         asked = Asked(uid, os.getpid())
         errno = errno_of(scheme.write, queue, data, 0, 0, asked)
         bench.until(lambda: errno or not asked.pending)
@@ -248,6 +252,23 @@ def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
     bench.loop.close()
     for fd in fds:
         os.close(fd)
+
+
+def test_the_descriptors_of_a_process_that_is_closed_to_its_user_are_not_had(bench):
+    data = memoryview(bytes(Event(id=0, flags=READ)))
+    for uid, closed in ((1000, False), (1001, False), (1000, True), (0, True)):
+        script = f"import ctypes,time; ctypes.CDLL(None).prctl(4, {int(not closed)}, 0, 0, 0)"
+        command = [sys.executable, "-c", f"{script}; print(flush=True); time.sleep(60)"]
+        with subprocess.Popen(
+            command, stdin=-1, stdout=-1, preexec_fn=lambda: (os.setgid(1000), os.setuid(1000))
+        ) as other:
+            other.stdout.readline()
+            asked = Asked(uid, other.pid)
+            may = uid == 0 or (uid == 1000 and not closed)
+            wrong = errno_of(bench.scheme.write, bench.queue, data, 0, 0, asked)
+            assert wrong == (0 if may else e.EPERM)
+            other.kill()
+            bench.until(lambda: wrong or not asked.pending)  # noqa: B023
 
 
 def test_a_write_that_is_given_up_is_answered_once(bench, pair):
