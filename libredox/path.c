@@ -65,11 +65,11 @@ static int below(const char *path, const char *root, char *scheme, char *rest)
         return 1;
     }
     const char *name = path + len + 1;
-    const char *end = strchrnul(name, '/');
-    int bad = set_scheme(name, (size_t)(end - name), scheme);
+    size_t size = strcspn(name, "/:");
+    int bad = set_scheme(name, size, scheme);
     if (bad)
         return bad;
-    set_rest(end, rest);
+    set_rest(name + size + (name[size] == ':'), rest);
     return 1;
 }
 

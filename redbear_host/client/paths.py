@@ -4,6 +4,7 @@
 |-------------------------|----------|-----------------------------------------------|
 | `/scheme/NAME/REST`     | NAME     | REST                                          |
 | `NAME:REST`             | NAME     | REST; the older spelling                      |
+| `/scheme/NAME:REST`     | NAME     | REST; both at once                            |
 | `/scheme`, `:`, `:NAME` | none     | the list of schemes, and one name in it       |
 | any other absolute path | `file`   | the path without its first slash              |
 | a relative path         |          | as if the working directory stood before it   |
@@ -76,5 +77,8 @@ def parse(path: str) -> Place:
             return Place("", "")
         if absolute.startswith(root + "/"):
             name, _, inner = absolute[len(root) + 1 :].partition("/")
+            name, colon, head = name.partition(":")
+            if colon:
+                inner = f"{head}/{inner}".strip("/")
             return Place(check_name(name), inner)
     return Place(FILE, absolute[1:])

@@ -119,7 +119,8 @@ static void names(void)
     FAILS(ENOENT, open_path("bench:nothing", REDOX_O_RDONLY));
     FAILS(ENAMETOOLONG, redox_open_v1(longest, 4097, REDOX_O_RDONLY, 0));
     FAILS(EINVAL, redox_open_v1("bench:a\0b", 9, REDOX_O_RDONLY, 0));
-    FAILS(EINVAL, open_path("/scheme/a:b/c", REDOX_O_RDONLY));
+    FAILS(EINVAL, open_path("/scheme/:b/c", REDOX_O_RDONLY));
+    FAILS(ENODEV, open_path("/scheme/nobody:b/c", REDOX_O_RDONLY));
 }
 
 static void calls_and_descriptors(void)
