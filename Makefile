@@ -11,6 +11,8 @@ MOUNT ?= /scheme
 UP_ARGS ?= --lab nvme:file=$(IMAGE),serial=RB01 --mount $(MOUNT)
 # For instance PYTEST_ARGS='-x -k journal'.
 PYTEST_ARGS ?=
+# CHECK=--check looks whether docs/STATUS.md is what `make status` would write.
+CHECK ?=
 # For instance BENCH_ARGS='--only host --json build/bench.json'.
 BENCH_ARGS ?=
 
@@ -55,7 +57,7 @@ vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as r
 	  --junitxml=/run/exchange/vm.xml tests/vm $(PYTEST_ARGS)
 
 status: setup  ## make docs/STATUS.md from what the last `make test` saw
-	@$(BIN)/python tools/status.py build/results/host.xml build/results/vm.xml
+	@$(BIN)/python tools/status.py $(CHECK) build/results/host.xml build/results/vm.xml
 
 libredox: setup  ## the C library and its header: build/libredox.so, libredox/redox.h
 	@$(MAKE) --no-print-directory -C libredox BUILD=../build
