@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import select
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from redbear_host.errors import TransportError
 from redbear_host.scheme.meter import Meter
 from schemefs import mount
 from schemefs.handshake import answer_init
 from schemefs.journal import Journal
 
+_ADDRESS_MOST: Final = 107  # bytes of a socket's address, unix(7)
 _WAITING: Final = 128  # callers whose connection no daemon has accepted yet
 
 
@@ -32,17 +35,18 @@ class MountedScheme:
             self.path.touch()
         else:
             self.path.mkdir()
-        self.connection_fd: Final = mount.open_connection()
-        try:
+        with ExitStack() as undo:
+            self.connection_fd: Final = mount.open_connection()
+            undo.callback(os.close, self.connection_fd)
             mount.mount(self.connection_fd, self.path, name)
             minor = answer_init(self.connection_fd)
-        except BaseException:
-            os.close(self.connection_fd)
-            raise
-        os.set_blocking(self.connection_fd, False)
-        self.journal: Final = Journal.create(minor)
-        self.listener: Final = _listen(self._socket)
-        self.meter: Final = Meter.create()
+            os.set_blocking(self.connection_fd, False)
+            self.journal: Final = Journal.create(minor)
+            undo.callback(self.journal.close)
+            self.listener: Final = _listen(self._socket)
+            undo.callback(self.listener.close)
+            self.meter: Final = Meter.create()
+            undo.pop_all()
 
     @property
     def gone(self) -> bool:
@@ -78,15 +82,30 @@ class MountedScheme:
 def _listen(path: Path) -> socket.socket:
     """Listen at `path`, for everyone: the scheme decides by who calls."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         path.unlink(missing_ok=True)
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")  # the address itself holds 107 bytes
+        _bind(listener, path)
         path.chmod(0o666)
         listener.listen(_WAITING)
+    except OSError as error:
+        listener.close()
+        raise TransportError(
+            f"there can be no socket in {path.parent}: {error.strerror}",
+            "choose another folder with --run-dir DIR",
+        ) from error
     except BaseException:
         listener.close()
         raise
+    return listener
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    """Bind by the path itself where it fits: it is what /proc/net/unix tells about the socket."""
+    if len(os.fsencode(path)) <= _ADDRESS_MOST:
+        listener.bind(str(path))
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
     finally:
         os.close(folder)
-    return listener

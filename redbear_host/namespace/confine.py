@@ -72,21 +72,11 @@ class Room(NamedTuple):
     terminal: str = ""  # the device node behind its standard input
 
 
-def bound_sockets() -> list[Path]:
-    """List the sockets of this network namespace that are bound to a path."""
-    found = []
-    for line in Path("/proc/net/unix").read_bytes().splitlines()[1:]:
-        path = line.split(b" /", 1)
-        if len(path) == 2:
-            found.append(Path(os.fsdecode(b"/" + path[1])))
-    return found
-
-
-def enter(room: Room, sockets: Sequence[Path]) -> None:
+def enter(room: Room, outside: Sequence[Path]) -> None:
     """Make the room around this process, which is the first of a PID namespace of its own.
 
-    `sockets` are those of the network namespace left (`bound_sockets`): who may connect to one is
-    not a question of namespaces, so each is covered.  `TransportError` where Linux is too old.
+    `outside` is where processes outside can be called (`doors.find`); each is covered.
+    `TransportError` where Linux is too old.
     """
     linux.unshare(
         linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET | linux.CLONE_NEWCGROUP
@@ -111,7 +101,7 @@ def enter(room: Room, sockets: Sequence[Path]) -> None:
         path.mkdir(parents=True, exist_ok=True)
         mounts.attach(fd, path)
         mounts.restrict(path, mounts.ATTR_NOSUID | mounts.ATTR_NODEV)
-    _cover(sockets, room.writable)
+    _cover(outside, room.writable)
     build.place(room.instance, held)
     linux.mount("proc", Path("/proc"), "proc", _HARMLESS | linux.MS_RDONLY)
     _check(room)
@@ -168,13 +158,14 @@ def _make_sys(machine: Sequence[tuple[Path, int]]) -> None:
     mounts.restrict(sys, mounts.ATTR_RDONLY, recursive=True)
 
 
-def _cover(sockets: Sequence[Path], writable: Sequence[Path]) -> None:
-    """Put something dead over each socket that is still to be seen."""
-    for path in sockets:
+def _cover(outside: Sequence[Path], writable: Sequence[Path]) -> None:
+    """Put something dead over each socket and FIFO that is still to be seen."""
+    for path in outside:
         if any(folder in path.parents for folder in writable):
             continue
         try:
-            if stat.S_ISSOCK(path.lstat().st_mode):
+            mode = path.lstat().st_mode
+            if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
                 mounts.attach(mounts.clone(Path("/dev/null")), path)
         except OSError:
             continue  # it is not to be seen

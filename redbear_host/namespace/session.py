@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from redbear_host import linux
 from redbear_host.errors import RedbearError
-from redbear_host.namespace import confine
+from redbear_host.namespace import confine, doors
 from redbear_host.namespace.confine import Room
 
 Mask: TypeAlias = set[int | Signals]
@@ -59,12 +59,12 @@ def start(room: Room, command: Command, channel: socket.socket, mask: Mask) -> i
 
     All signals are blocked meanwhile; `mask` is what the command shall block.
     """
-    sockets = confine.bound_sockets()
+    outside = doors.find()
     linux.unshare(linux.CLONE_NEWPID)  # for children only
     pid = os.fork()
     if pid == 0:
         try:
-            _keep(room, command, channel, mask, sockets)
+            _keep(room, command, channel, mask, outside)
         finally:
             os._exit(1)
     return pid
@@ -75,12 +75,12 @@ def _keep(
     command: Command,
     channel: socket.socket,
     mask: Mask,
-    sockets: Sequence[Path],
+    outside: Sequence[Path],
 ) -> NoReturn:
     """Be process 1 inside."""
     os.setpgid(0, 0)
     try:
-        confine.enter(room, sockets)
+        confine.enter(room, outside)
         linux.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.chdir(command.folder)
     except (OSError, RedbearError) as error:

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import struct
 import sys
 import termios
@@ -183,6 +184,13 @@ def type_for_the_user():
     os.read(master, 1)
 
 
+def write_into_a_fifo():
+    fd = os.open(FACTS["fifo"], os.O_WRONLY | os.O_NONBLOCK)
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        raise OSError(errno.ENXIO, "something else")
+    os.close(fd)
+
+
 def write_a_file():
     path = os.path.join(FACTS["folder"], "tenant")
     with open(path, "w") as file:
@@ -278,6 +286,16 @@ WAYS = {
     "connect to a daemon's socket": lambda: connect(
         socket.AF_UNIX, socket.SOCK_STREAM, FACTS["daemon"]
     ),
+    "connect to a socket with a relative name": lambda: connect(
+        socket.AF_UNIX, socket.SOCK_STREAM, FACTS["relative"]
+    ),
+    "connect to a socket of another network": lambda: connect(
+        socket.AF_UNIX, socket.SOCK_STREAM, FACTS["elsewhere"]
+    ),
+    "call at a socket of another instance": lambda: connect(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET, FACTS["other"]
+    ),
+    "write into a FIFO": write_into_a_fifo,
     "use an inherited descriptor": lambda: os.listdir(FACTS["inherited"]),
     "write a file of the machine": write_a_file,
     "find a file in the machine's /tmp": lambda: open_path(FACTS["temporary"]),

@@ -13,10 +13,25 @@ from pathlib import Path
 
 from up_rig import COMMAND, Up
 
+from kernel_shim.mounted import _listen
 from redbear_host import linux
 from schemefs.mount import all_mounts
 
 TENANT = Path(__file__).with_name("tenant.py").read_text()
+# Listens at a name that means something to itself only, and in a network of its own.
+NEIGHBOUR = """
+import ctypes, os, socket, sys
+os.chdir(sys.argv[1])
+kept = []
+for name in "relative", sys.argv[1] + "/elsewhere":
+    one = socket.socket(socket.AF_UNIX)
+    one.bind(name)
+    one.listen(8)
+    kept.append(one)
+    assert ctypes.CDLL(None).unshare(0x4000_0000) == 0
+print(flush=True)
+sys.stdin.read()
+"""
 PYTHON = str(Path(sys.executable).resolve())  # the machine's: a checkout may lie below /tmp
 GRANTED, SECRET = "rand", "pci"
 
@@ -37,6 +52,13 @@ class Bait(ExitStack):
         self.temporary = Path(name)
         self.callback(self.temporary.unlink)
         tcp = self.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self._keep_neighbour()
+        os.mkfifo(self.folder / "fifo")
+        fifo = os.open(self.folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+        self.callback(os.close, fifo)
+        (self.folder / "ring").mkdir()
+        other = _listen(self.folder / "ring" / "odd")
+        self.callback(other.close)
         abstract = self._listen(f"\0redbear-test-{os.getpid()}")
         daemon = self._listen(str(self.folder / "socket"))
         connections = Path("/sys/fs/fuse/connections")
@@ -56,10 +78,24 @@ class Bait(ExitStack):
             "port": tcp.getsockname()[1],
             "abstract": abstract[1:],
             "daemon": daemon,
+            "relative": str(self.folder / "relative"),
+            "elsewhere": str(self.folder / "elsewhere"),
+            "other": str(self.folder / "ring" / "odd"),
+            "fifo": str(self.folder / "fifo"),
             "folder": str(self.folder),
             "temporary": str(self.temporary),
             "inherited": self.inherited,
         }
+
+    def _keep_neighbour(self) -> None:
+        neighbour = subprocess.Popen(
+            [PYTHON, "-I", "-c", NEIGHBOUR, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.callback(neighbour.communicate)
+        assert neighbour.stdout is not None
+        assert neighbour.stdout.readline()
 
     def _end_outsider(self) -> None:
         self.outsider.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from kernel_shim import programs
+from kernel_shim.mounted import MountedScheme
 from kernel_shim.programs import ProgramSchemes
 from redbear_host.abi import errno as e
-from redbear_host.errors import Refused
+from redbear_host.errors import Refused, TransportError
 from redbear_host.scheme.loop import Loop
-from schemefs.mount import mounts_below
+from schemefs.mount import mounts_below, unmount
 
 
 class Shim:
@@ -93,3 +95,25 @@ def test_a_mount_that_linux_refuses_leaves_nothing_behind(shim, monkeypatch):
     monkeypatch.setattr(programs, "MountedScheme", broken)
     assert refused(shim, "a") == e.EIO
     assert os.listdir(shim.mount) == []
+
+
+def test_a_scheme_that_gets_no_socket_leaves_no_descriptor(shim: Shim) -> None:
+    taken = shim.mount.parent / "ring" / "odd"
+    taken.mkdir()
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(TransportError, match="no socket"):
+        MountedScheme("odd", shim.mount, taken.parent)
+    unmount(shim.mount / "odd")
+    gc.collect()  # the mapping of the journal goes with what remembers it
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.rmdir(shim.mount / "odd")
+    taken.rmdir()
+
+
+def test_a_socket_is_known_by_its_path_where_that_fits(shim: Shim) -> None:
+    """Else nobody could find it, to keep those out who are not granted the scheme."""
+    for fd in shim.schemes.create("mine", False, 1):
+        os.close(fd)
+    with open("/proc/net/unix") as table:
+        assert any(line.endswith(f" {shim.mount.parent}/ring/mine\n") for line in table)
