@@ -23,12 +23,12 @@ NEIGHBOUR = """
 import ctypes, os, socket, sys
 os.chdir(sys.argv[1])
 kept = []
-for name in "relative", sys.argv[1] + "/elsewhere":
+for name, flags in ("relative", 0), (sys.argv[1] + "/elsewhere", 0x4000_0000):
+    assert ctypes.CDLL(None).unshare(flags) == 0
     one = socket.socket(socket.AF_UNIX)
     one.bind(name)
     one.listen(8)
     kept.append(one)
-    assert ctypes.CDLL(None).unshare(0x4000_0000) == 0
 print(flush=True)
 sys.stdin.read()
 """
