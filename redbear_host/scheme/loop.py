@@ -83,7 +83,7 @@ class Loop:
         self._soon.append(callback)
 
     def at_round_end(self, callback: Callback) -> None:
-        """Call `callback` at the end of every round, before the loop sleeps."""
+        """Call `callback` before the loop sleeps: as `run` begins, and at the end of every round."""
         self._ends.append(callback)
 
     def stop(self) -> None:
@@ -93,6 +93,8 @@ class Loop:
     def run(self) -> None:
         """Serve until `stop`."""
         self._running = True
+        for callback in self._ends:  # what was begun until now: nothing wakes the loop for it
+            callback()
         while self._running:
             self.run_round()
 

@@ -55,7 +55,20 @@ def test_soon_runs_in_this_round_before_the_round_ends(loop):
     loop.soon(lambda: (seen.append("soon"), loop.soon(lambda: seen.append("sooner"))))
     loop.soon(loop.stop)
     loop.run()
-    assert seen == ["soon", "sooner", "end"]
+    assert seen == ["end", "soon", "sooner", "end"]
+
+
+def test_what_was_begun_before_the_loop_runs_is_ended_before_it_sleeps(loop):
+    order = []
+    loop.at_round_end(lambda: order.append("end"))
+
+    def wake():
+        order.append("woken")
+        loop.stop()
+
+    loop.at(loop.now() + 0.01, wake)
+    loop.run()
+    assert order == ["end", "woken", "end"]
 
 
 def test_a_descriptor_dropped_by_an_earlier_callback_is_not_called(loop):
