@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from redbear_host.bdf import Bdf
+from redbear_host.cli.arguments import path_argument
 from redbear_host.config import RUN_DIR
 from redbear_host.errors import ConfigError
 from redbear_host.hostpci import HostFunction, host_functions
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     parser.add_argument(
-        "--run-dir", type=Path, default=RUN_DIR, metavar="DIR", help="default: %(default)s"
+        "--run-dir", type=path_argument, default=RUN_DIR, metavar="DIR", help="default: %(default)s"
     )
 
 

@@ -7,9 +7,9 @@ import json
 import textwrap
 from collections.abc import Collection
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 
+from redbear_host.cli.arguments import path_argument
 from redbear_host.config import MOUNT, RUN_DIR
 
 HELP: Final = "check this machine, and say what to type for what is missing"
@@ -20,8 +20,12 @@ MACHINE: Final = 3  # the exit status when not even the lab works
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--mount", type=Path, default=MOUNT, metavar="DIR", help="%(default)s")
-    parser.add_argument("--run-dir", type=Path, default=RUN_DIR, metavar="DIR", help="%(default)s")
+    parser.add_argument(
+        "--mount", type=path_argument, default=MOUNT, metavar="DIR", help="%(default)s"
+    )
+    parser.add_argument(
+        "--run-dir", type=path_argument, default=RUN_DIR, metavar="DIR", help="%(default)s"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,11 +6,11 @@ import argparse
 import os
 import select
 import signal
-from pathlib import Path
 from typing import Any
 
 from redbear_host import config
 from redbear_host.cli import progress
+from redbear_host.cli.arguments import path_argument
 from redbear_host.errors import ConfigError, TransportError
 
 HELP = "stop the daemons, unmount the schemes, give the devices back"
@@ -21,7 +21,11 @@ _PATIENCE_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--run-dir", type=Path, default=config.RUN_DIR, metavar="DIR", help="default: %(default)s"
+        "--run-dir",
+        type=path_argument,
+        default=config.RUN_DIR,
+        metavar="DIR",
+        help="default: %(default)s",
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Final
 
+from redbear_host.cli.arguments import path_argument
 from redbear_host.errors import ConfigError
 
 HELP: Final = "run a command in a Linux guest that has spare devices and an IOMMU"
@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give the guest this card; may be repeated (nvme unless said)",
     )
     vm.add_argument(
-        "--disk", type=Path, metavar="FILE", help="the image behind the first card with a disk"
+        "--disk",
+        type=path_argument,
+        metavar="FILE",
+        help="the image behind the first card with a disk",
     )
     vm.add_argument(
         "--timeout",
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     vm.add_argument(
         "--exchange",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="a folder that is /run/exchange in the guest: what it writes there stays",
     )

@@ -12,6 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from redbear_host.cli.arguments import path_argument
 from redbear_host.config import RUN_DIR
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.toml_table import did_you_mean
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", "--lines", type=int, metavar="N", help="begin with the last N lines only"
     )
     parser.add_argument(
-        "--run-dir", type=Path, default=RUN_DIR, metavar="DIR", help="default: %(default)s"
+        "--run-dir", type=path_argument, default=RUN_DIR, metavar="DIR", help="default: %(default)s"
     )
 
 

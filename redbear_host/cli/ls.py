@@ -47,7 +47,11 @@ def _entries(target: Path) -> list[dict[str, Any]]:
 
 
 def _entry(path: Path, name: str) -> dict[str, Any]:
-    found = os.lstat(path)
+    """Describe a name; one that others may not look at, or that has just gone, is a name still."""
+    try:
+        found = os.lstat(path)
+    except (PermissionError, FileNotFoundError):
+        return {"name": name, "kind": "unknown", **dict.fromkeys(("mode", "uid", "gid", "size"))}
     return {
         "name": name,
         "kind": _KINDS.get(stat.S_IFMT(found.st_mode), "other"),
@@ -59,4 +63,5 @@ def _entry(path: Path, name: str) -> dict[str, Any]:
 
 
 def _long(entry: dict[str, Any]) -> str:
-    return "{mode} {uid:>5} {gid:>5} {size:>12} {name}".format(**entry)
+    shown = {key: "?" if value is None else value for key, value in entry.items()}
+    return "{mode:<10} {uid:>5} {gid:>5} {size:>12} {name}".format(**shown)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from redbear_host.cli.arguments import path_argument
 from redbear_host.client import paths
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.toml_table import did_you_mean
@@ -17,7 +19,7 @@ def add_mount(parser: argparse.ArgumentParser) -> None:
     """Declare --mount, for instances that are not mounted on /scheme."""
     parser.add_argument(
         "--mount",
-        type=Path,
+        type=path_argument,
         default=Path(paths.mount()),
         metavar="DIR",
         help="where the schemes are mounted; default: REDBEAR_SCHEME or %(default)s",
@@ -53,8 +55,20 @@ def failed(spelling: str, mount: Path, error: OSError) -> NoReturn:
             raise ConfigError(
                 f"{spelling}: {why}", f"nothing is mounted on {mount}: redbear-host up starts it"
             ) from None
-        first = Path(spelling).name.split(":")[0]
-        raise ConfigError(f"{spelling}: {why}", did_you_mean(first, names)) from None
+        raise ConfigError(f"{spelling}: {why}", _where_it_is(spelling, mount, names)) from None
     if error.errno in (errno.EACCES, errno.EPERM):
         raise ConfigError(f"{spelling}: {why}", "run it with sudo") from None
     raise TransportError(f"{spelling}: {why}") from None
+
+
+def _where_it_is(spelling: str, mount: Path, names: Sequence[str]) -> str:
+    """Return a hint for a path that leads nowhere; `names` are those below `mount`."""
+    first, _, rest = spelling.partition("/")
+    if first in names:
+        return f"a scheme's path begins with its name and a colon: {first}:{rest}"
+    target = file_of(spelling, mount)
+    if target.is_relative_to(mount) and target.parent != mount:
+        scheme = target.relative_to(mount).parts[0]
+        if scheme in names and (mount / scheme).is_dir():
+            return f"to see what is there: redbear-host ls {scheme}:"
+    return did_you_mean(Path(spelling).name.split(":")[0], names)

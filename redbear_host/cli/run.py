@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redbear_host import config
+from redbear_host.cli.arguments import path_argument
 from redbear_host.errors import ConfigError
 from redbear_host.namespace import build, login, names, typed
 from redbear_host.namespace.build import Instance
@@ -40,13 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write",
         action="append",
         default=[],
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="let it write below this folder of the machine; may be repeated",
     )
-    add("--login-schemes", type=Path, metavar="FILE", help=f"default: {login.ETC}, else our own")
-    add("--mount", type=Path, metavar="DIR", help="where the schemes are mounted")
-    add("--run-dir", type=Path, default=config.RUN_DIR, metavar="DIR", help="default: %(default)s")
+    add(
+        "--login-schemes",
+        type=path_argument,
+        metavar="FILE",
+        help=f"default: {login.ETC}, else our own",
+    )
+    add("--mount", type=path_argument, metavar="DIR", help="where the schemes are mounted")
+    add(
+        "--run-dir",
+        type=path_argument,
+        default=config.RUN_DIR,
+        metavar="DIR",
+        help="default: %(default)s",
+    )
     add("command", nargs=argparse.REMAINDER, metavar="-- CMD …", help="what to run")
 
 
@@ -65,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     user = _user(args.user)
     granted = _granted(args, instance, user)
     _check_streams(instance, granted)
-    folder = _folder(instance, args.write)
+    folder = _folder(instance, args.write, granted)
     writable = [_writable(path) for path in args.write]
     room = Room(instance, granted, writable, _terminal_node())
     environment = _environment(instance, user)
@@ -115,13 +127,20 @@ def _granted(
     return names.known(lists.of(user.pw_name if user else "root"), there)
 
 
-def _folder(instance: Instance, writable: Sequence[Path]) -> Path:
+def _folder(instance: Instance, writable: Sequence[Path], granted: Sequence[str]) -> Path:
     """Return the working directory; `ConfigError` if it will not be there inside."""
     from redbear_host.namespace.confine import OWN
 
     here = Path.cwd()
     if any(here == path or path in here.parents for path in map(Path.absolute, writable)):
         return here
+    if instance.mount in here.parents:
+        scheme = here.relative_to(instance.mount).parts[0]
+        if scheme not in granted:
+            raise ConfigError(
+                f"the working directory {here} is of the scheme {scheme!r}, which is not granted",
+                f"go elsewhere first, or add {scheme} to --schemes",
+            )
     for path in (*OWN, *(Path(name) for name in ("/dev", "/proc", "/sys")), instance.run_dir):
         if here == path or path in here.parents:
             raise ConfigError(

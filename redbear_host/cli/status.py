@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from redbear_host import config
+from redbear_host.cli.arguments import path_argument
 from redbear_host.errors import ConfigError
 
 HELP = "show the daemons that run, what they serve, and how often they were restarted"
@@ -17,7 +17,11 @@ HELP = "show the daemons that run, what they serve, and how often they were rest
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--run-dir", type=Path, default=config.RUN_DIR, metavar="DIR", help="default: %(default)s"
+        "--run-dir",
+        type=path_argument,
+        default=config.RUN_DIR,
+        metavar="DIR",
+        help="default: %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print the state as JSON")
 

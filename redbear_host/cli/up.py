@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 
 from redbear_host import config, log
 from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
+from redbear_host.cli.arguments import path_argument
 from redbear_host.cli.base import base_services, kernel_service
 from redbear_host.cli.detach import Detached
 from redbear_host.cli.plan import Planned, check_lab, plan
@@ -28,7 +28,7 @@ HELP: Final = "take devices, start their daemons and mount what they serve below
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--config", type=Path, metavar="FILE", help="read this configuration (TOML)")
+    add("--config", type=path_argument, metavar="FILE", help="read this configuration (TOML)")
     add(
         "--device",
         action="append",
@@ -48,12 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--file",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="serve this directory of the host as the scheme `file`, read-write",
     )
-    add("--mount", type=Path, metavar="DIR", help="mount below DIR instead of /scheme")
-    add("--run-dir", type=Path, metavar="DIR", help="keep lock, state and logs in DIR")
+    add("--mount", type=path_argument, metavar="DIR", help="mount below DIR instead of /scheme")
+    add("--run-dir", type=path_argument, metavar="DIR", help="keep lock, state and logs in DIR")
     add("--plan", action="store_true", help="say what would be done, and do nothing")
     add(
         "--no-sandbox",

@@ -130,8 +130,14 @@ def run(
 
 def _write_session(exchange: Path, command: Sequence[str], options: GuestOptions) -> None:
     """Put into `exchange` what `session.sh` runs and `init.sh` copies."""
-    exchange.mkdir(parents=True, exist_ok=True)
-    (exchange / "status").unlink(missing_ok=True)
+    try:
+        exchange.mkdir(parents=True, exist_ok=True)
+        (exchange / "status").unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{exchange} cannot be shared with the guest: {error.strerror}",
+            "give --exchange a folder that you can write",
+        ) from error
     shutil.copyfile(Path(__file__).with_name("session.sh"), exchange / "session.sh")
     own = os.environ
     environment = {

@@ -118,6 +118,16 @@ def unpacked(kernel: Kernel, cache: Path | None = None) -> Path:
     too, only later.
     """
     folder = cache or cache_folder()
+    try:
+        return _unpacked(kernel, folder)
+    except OSError as error:
+        raise ConfigError(
+            f"{kernel.image} cannot be unpacked in {folder}: {error.strerror}",
+            "set XDG_CACHE_HOME to a folder that you can write",
+        ) from error
+
+
+def _unpacked(kernel: Kernel, folder: Path) -> Path:
     stat = kernel.image.stat()
     elf = folder / f"vmlinux-{kernel.version}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
     if elf.exists():

@@ -83,7 +83,7 @@ class Loop:
         self._soon.append(callback)
 
     def at_round_end(self, callback: Callback) -> None:
-        """Call `callback` before the loop sleeps: as `run` begins, and at the end of every round."""
+        """Call `callback` before the loop sleeps: as `run` begins, and when a round ends."""
         self._ends.append(callback)
 
     def stop(self) -> None:

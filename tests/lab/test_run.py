@@ -143,6 +143,15 @@ def test_a_working_directory_that_is_not_there_inside_is_refused(up, tmp_path):
     assert f"--write {tmp_path}" in done.stderr
 
 
+def test_a_working_directory_in_a_scheme_that_is_not_granted_is_refused(up):
+    arguments = ("run", "--schemes", "rand", "--run-dir", up.run_dir, "--", "true")
+    done = redbear(*arguments, cwd=up.mount / "ramfs")
+    assert done.returncode == 2
+    assert "add ramfs to --schemes" in done.stderr
+    done = redbear("run", "--schemes", "rand,ramfs", *arguments[3:], cwd=up.mount / "ramfs")
+    assert "which is not granted" not in done.stderr
+
+
 @pytest.mark.parametrize("stream", ["device", "scheme"])
 def test_a_standard_stream_that_leads_out_is_refused(up, stream):
     path = {"device": "/dev/kmsg", "scheme": up.mount / "zero"}[stream]

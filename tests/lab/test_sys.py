@@ -440,6 +440,27 @@ def test_ls_and_cat_say_what_there_is_where_something_is_not(up):
     assert "redbear-host up" in done.stderr
 
 
+def test_a_name_without_its_colon_and_a_path_that_is_not_there_are_told_how_to_go_on(up):
+    def hint(*arguments):
+        done = redbear(*arguments, "--mount", up.mount)
+        assert done.returncode == 2, done.stderr
+        return done.stderr.splitlines()[-1]
+
+    assert hint("ls", "ramfs") == "hint: a scheme's path begins with its name and a colon: ramfs:"
+    assert hint("cat", "rand/x").endswith(" rand:x")
+    for spelling in ("ramfs:nothing", "/scheme/ramfs/nothing"):
+        assert hint("cat", spelling) == "hint: to see what is there: redbear-host ls ramfs:"
+    assert hint("trace", "rnad") == "hint: did you mean 'rand'?"
+
+
+def test_ls_lists_names_that_the_caller_may_not_look_at(up):
+    command = [*COMMAND, "ls", "--mount", up.mount]
+    assert as_nobody(*command).stdout.split() == sorted(os.listdir(up.mount))
+    for one in json.loads(as_nobody(*command, "--json").stdout):
+        assert (one["kind"] == "unknown") == (one["name"] == up.disk.name)
+    assert f"? {up.disk.name}\n" in as_nobody(*command, "--long").stdout
+
+
 def test_cat_copies_files_one_after_the_other(up):
     both = verb(up, "cat", "sys:uname", "/scheme/sys/env")
     assert both == said(up, "sys/uname") + said(up, "sys/env")

@@ -126,6 +126,21 @@ def test_a_run_directory_that_cannot_be(tmp_path):
         refused(redbear(verb, "--run-dir", tmp_path / "file"), 2, "Not a directory", "--run-dir")
 
 
+def test_a_run_directory_where_no_sockets_can_be(tmp_path):
+    one = tmp_path / "one"
+    one.mkdir()
+    with Up(one) as up:
+        where = ("--mount", tmp_path / "scheme", "--run-dir", up.mount / "ramfs" / "run")
+        refused(redbear("up", *where), 3, "no socket", "--run-dir")
+        assert not (tmp_path / "scheme").exists()
+
+
+@pytest.mark.parametrize("option", ["--file", "--mount", "--run-dir", "--config"])
+def test_an_empty_path_is_not_the_working_directory(tmp_path, where, option):
+    refused(redbear("up", *where, option, ""), 2, option, "names nothing")
+    nothing_left(tmp_path)
+
+
 def test_a_mount_point_that_cannot_be_made(tmp_path):
     where = ("--mount", "/proc/such", "--run-dir", tmp_path / "run")
     refused(redbear("up", "--lab", "nvme", *where), 3, "/proc/such", "--mount")

@@ -15,6 +15,8 @@ from redbear_host import cli
         (["--disk", "/nonexistent.img"], "there is no such file", "truncate -s 64M"),
         (["--device", "e1000", "--disk", __file__], "--disk needs a card with a disk", "nvme"),
         (["--timeout", "0"], "the guest needs time to boot", "seconds"),
+        (["--exchange", __file__], "cannot be shared with the guest: File exists", "--exchange"),
+        (["--exchange", ""], "an empty path names nothing", "--help"),
         (["--timeout", "nan"], "the guest needs time to boot", "seconds"),
     ],
 )

@@ -35,6 +35,13 @@ def install(machine: Path, version: str, modules: tuple[str, ...] = NEEDED) -> K
     return Kernel(version, image, folder)
 
 
+def write_image(kernel: Kernel, payload: bytes) -> None:
+    header = bytearray(0x400)
+    header[0x1F1] = 1  # setup_sects
+    struct.pack_into("<II", header, 0x248, 0x10, len(payload))
+    kernel.image.write_bytes(header + bytes(0x10) + payload)
+
+
 def find(machine: Path) -> str:
     return find_kernel(machine / "boot", machine / "modules").version
 
@@ -78,10 +85,7 @@ def test_a_kernel_is_unpacked_once_and_again_when_it_has_changed(
     payload = pack(elf)
     if pack is not gzip.compress:
         payload += struct.pack("<I", len(elf))
-    header = bytearray(0x400)
-    header[0x1F1] = 1  # setup_sects
-    struct.pack_into("<II", header, 0x248, 0x10, len(payload))
-    kernel.image.write_bytes(header + bytes(0x10) + payload)
+    write_image(kernel, payload)
 
     cache = machine / "cache"
     first = unpacked(kernel, cache)
@@ -91,6 +95,16 @@ def test_a_kernel_is_unpacked_once_and_again_when_it_has_changed(
     second = unpacked(kernel, cache)
     assert second != first
     assert list(cache.iterdir()) == [second]
+
+
+def test_a_cache_that_cannot_be_used_is_named(machine: Path) -> None:
+    kernel = install(machine, "6.1.0-1-amd64")
+    cache = machine / "cache"
+    write_image(kernel, gzip.compress(b"\x7fELF"))
+    cache.touch()
+    with pytest.raises(ConfigError, match=r"cannot be unpacked in .*: File exists") as told:
+        unpacked(kernel, cache)
+    assert "XDG_CACHE_HOME" in told.value.hint
 
 
 def test_an_image_packed_in_an_unknown_way_is_booted_as_it_is(machine: Path) -> None:
