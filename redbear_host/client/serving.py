@@ -40,10 +40,14 @@ class Registration:
     def __init__(self, name: str, root_is_file: bool = False) -> None:
         self.name: Final = name
         flags = _ROOT_IS_FILE if root_is_file else 0
-        with open_fd(_CAP) as cap, cap.dup(b"create-scheme") as made:
-            payload = name.encode("utf-8", "surrogateescape")
-            made.call_wo(payload, metadata=(_ISSUE_REGISTER, flags))
-            fds = made.recvfd(_FDS)
+        try:
+            with open_fd(_CAP) as cap, cap.dup(b"create-scheme") as made:
+                payload = name.encode("utf-8", "surrogateescape")
+                made.call_wo(payload, metadata=(_ISSUE_REGISTER, flags))
+                fds = made.recvfd(_FDS)
+        except OSError as error:
+            error.filename = name  # it is this name that is not to be had, not `namespace`
+            raise
         for fd in fds:
             os.set_inheritable(fd, False)
         self.connection_fd, self.journal_fd, self.listener_fd, self.meter_fd, lifeline = fds

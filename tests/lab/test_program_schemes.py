@@ -147,6 +147,15 @@ def test_what_cannot_be_a_name_is_einval(up, name):
     assert register(up, name) == "EINVAL"
 
 
+def test_the_error_names_the_scheme_that_is_not_to_be_had(up):
+    script = "from redbear_host.client.serving import Registration; Registration('rand')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, timeout=30, check=False, env=environment(up),
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "FileExistsError: [Errno 17] File exists: 'rand'"
+
+
 def test_a_user_who_is_not_root_gets_eacces(up):
     assert register(up, "mine", uid=65534) == "EACCES"
     assert "mine" not in os.listdir(up.mount)
