@@ -6,6 +6,7 @@ number behind it changes when a successor opens the file anew.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from struct import Struct
 from typing import Final
@@ -70,6 +71,8 @@ class Handles:
         self._quads: Final = self._table.cast("Q")
         self._words: Final = journal.words
         self._most: Final = shape.handles
+        self._most_of_a_user: Final = max(1, shape.handles // 4)  # but root: not to lock others out
+        self._of_user: Final[Counter[int]] = Counter()
         self._free: Final[list[int]] = []
         self.open: Final[dict[int, Handle]] = {}  # by file handle
         self.by_number: Final[dict[int, Handle]] = {}
@@ -86,6 +89,7 @@ class Handles:
             handle.inode = self._quads[row * _STEP + _INODE]
             handle.backing = self._quads[row * _STEP + _BACKING]
             self.open[row] = handle
+            self._of_user[uid] += 1
 
     def __iter__(self) -> Iterator[Handle]:
         return iter(self.open.values())
@@ -105,7 +109,13 @@ class Handles:
         backing: int = 0,
         inode: int = 0,
     ) -> Handle:
-        """Write a new handle down; `bind` gives it the scheme's number."""
+        """Write a new handle down; `bind` gives it the scheme's number.
+
+        EMFILE if it is one too many of its user's, ENFILE if of all.
+        """
+        uid = caller.uid
+        if uid and self._of_user[uid] >= self._most_of_a_user:
+            raise Refused(e.EMFILE)
         row = self._free.pop() if self._free else self._new_row()
         at = row * _STEP
         self._quads[at + _POLL] = 0
@@ -117,6 +127,7 @@ class Handles:
         self._quads[at] = unique
         handle = self.open[row] = Handle(row, node, flags, caller, directory, unique)
         handle.cached, handle.backing, handle.inode = cached, backing, inode
+        self._of_user[uid] += 1
         return handle
 
     def _new_row(self) -> int:
@@ -135,6 +146,10 @@ class Handles:
         """Forget a handle."""
         self._quads[handle.fh * _STEP] = 0
         del self.open[handle.fh]
+        uid = handle.caller.uid
+        self._of_user[uid] -= 1
+        if not self._of_user[uid]:
+            del self._of_user[uid]
         if self.by_number.get(handle.number) is handle:
             del self.by_number[handle.number]
         self._free.append(handle.fh)

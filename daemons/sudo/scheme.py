@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 NS: Final = "ns"
 SU: Final = "su"
-_HANDLES_MOST: Final = 1024
+_HANDLES_MOST: Final = 64  # of one user
 _ROOT_NAME: Final = b"root"
 
 
@@ -46,9 +46,10 @@ class AskNamespace(Protocol):
 class _Handle:
     """One open of the scheme: whose password is asked, and who gave the right one."""
 
-    __slots__ = ("as_root", "granted")
+    __slots__ = ("as_root", "granted", "owner")
 
-    def __init__(self, as_root: bool) -> None:
+    def __init__(self, owner: int, as_root: bool) -> None:
+        self.owner: Final = owner
         self.as_root: Final = as_root
         self.granted: str | None = None
 
@@ -101,10 +102,11 @@ class SudoScheme(Scheme):
             raise Refused(e.ENOENT)
         if flags & f.O_DIRECTORY:
             raise Refused(e.ENOTDIR)
-        if len(self._handles) >= _HANDLES_MOST:
+        uid = request.caller.uid
+        if sum(one.owner == uid for one in self._handles.values()) >= _HANDLES_MOST:
             raise Refused(e.EMFILE)
         number, self._next = self._next, self._next + 1
-        self._handles[number] = _Handle(path == SU)
+        self._handles[number] = _Handle(uid, path == SU)
         return Opened(number)
 
     def _open_namespace(self, handle: _Handle, path: str, request: Request) -> Later:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
+from functools import partial
 from itertools import repeat
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -58,7 +59,7 @@ class Client:
     ) -> None:
         layout = memory.layout
         self.caller: Final = caller
-        self.handles: Final = Handles(self, door.scheme)
+        self.handles: Final = Handles(self, door.scheme, partial(door.crowded, caller))
         self.descriptors: Final = Descriptors(connection, door.allowance)
         self.waiting: Final[dict[int, RingRequest]] = {}  # not answered yet, by tag
         self.held = 0  # bytes kept for those; never more than the arena has

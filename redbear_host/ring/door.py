@@ -23,7 +23,7 @@ from redbear_host.ring.client import Client
 from redbear_host.ring.descriptors import Allowance
 from redbear_host.ring.facts import Facts
 from redbear_host.ring.greeting import Greeting, listener_of, make_memory, read_hello
-from redbear_host.ring.handles import Handle
+from redbear_host.ring.handles import HANDLES_MOST, Handle
 from redbear_host.ring.memory import Memory
 from redbear_host.ring.names import Names
 from redbear_host.ring.peer import open_process
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 CLIENTS_MOST: Final = 256  # of one scheme
 CLIENTS_OF_ONE: Final = 128  # of one user but root, who must not lock the others out
+HANDLES_OF_ONE: Final = 4096  # of one user but root, over all connections
 MEMORY_MOST: Final = 1 << 30  # bytes of all rings of a scheme
 FDS_MOST: Final = 256  # descriptors all clients may have sent and not claimed
 
@@ -225,6 +226,13 @@ class RingDoor:
             self._of_user[client.caller.uid] -= 1
             if not self._of_user[client.caller.uid]:
                 del self._of_user[client.caller.uid]
+
+    def crowded(self, caller: Caller) -> bool:
+        """Tell whether a user has so many handles that others might soon get none."""
+        if not caller.uid or self._of_user[caller.uid] * HANDLES_MOST <= HANDLES_OF_ONE:
+            return False
+        theirs = (one.handles.open for one in self._clients if one.caller.uid == caller.uid)
+        return sum(map(len, theirs)) >= HANDLES_OF_ONE
 
     def complain(self, caller: Caller, why: str) -> None:
         """Log what a client did wrong, a line per second at most."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from redbear_host.abi import errno as e
@@ -54,9 +54,10 @@ class Handle:
 class Handles:
     """The handles of one client; 0 is the root, which is only a place to start from."""
 
-    def __init__(self, client: Client, scheme: Scheme) -> None:
+    def __init__(self, client: Client, scheme: Scheme, crowded: Callable[[], bool]) -> None:
         self._client: Final = client
         self._scheme: Final = scheme
+        self._crowded: Final = crowded  # whether its user has too many in all
         self._next = 1
         self.root: Final = Handle(client, 0, ROOT)
         self.open: Final[dict[int, Handle]] = {}
@@ -78,7 +79,7 @@ class Handles:
 
     def add(self, opened: Opened, flags: int) -> Handle:
         """Give what the scheme has opened a number; close it again when there are too many."""
-        if len(self.open) >= HANDLES_MOST:
+        if len(self.open) >= HANDLES_MOST or self._crowded():
             self._scheme.on_close(opened.handle)
             raise Refused(e.EMFILE)
         ident = self._next

@@ -19,6 +19,7 @@ from redbear_host.abi import flags as f
 from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.ring import door as door_module
 from redbear_host.ring import greeting, peer
+from redbear_host.scheme.request import Caller
 
 
 @pytest.fixture
@@ -157,6 +158,20 @@ def test_there_are_bounds_on_clients_and_on_memory(
     monkeypatch.setattr(door_module, "MEMORY_MOST", 1 << 20)
     assert stranger(rig, arena=1 << 20).welcome() == e.ENOMEM
     assert rig.open(client, b"file") == 1
+
+
+def test_one_user_may_not_take_every_handle(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door_module, "HANDLES_OF_ONE", door_module.HANDLES_MOST + 1)
+    root = rig.connect()
+    monkeypatch.setattr(greeting, "Caller", lambda pid, uid, gid: Caller(pid, 1000, 1000))
+    ours = [rig.connect() for _ in range(2)]
+    for _ in range(door_module.HANDLES_MOST):
+        handle = rig.open(ours[0], b"file")
+    assert rig.open(ours[1], b"file") == 1
+    assert rig.open(ours[1], b"file") == -e.EMFILE
+    assert rig.open(root, b"file") == 1
+    assert rig.call(ours[0], Op.CLOSE, handle) == 0
+    assert rig.open(ours[1], b"file") == 2
 
 
 def test_one_user_may_not_take_every_place(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,30 @@ def test_handles_survive_in_the_journal(journal):
     assert {h.fh for h in Handles(journal)} == {two.fh}
 
 
+def test_one_user_but_root_has_a_quarter_of_the_handles():
+    journal = Journal.create(38, Geometry(requests=4, medium=2, big=2, nodes=8, handles=16))
+    handles = Handles(journal)
+
+    def errno_of(uid, fill=1):
+        for _ in range(fill):
+            try:
+                handles.add(77, 5, f.O_RDWR, Caller(10, uid, uid), False)
+            except Refused as refusal:
+                return refusal.errno
+        return 0
+
+    assert errno_of(1000, 4) == 0
+    assert errno_of(1000) == e.EMFILE
+    assert errno_of(1001) == 0
+    handles = Handles(journal)  # of a successor
+    assert errno_of(1000) == e.EMFILE
+    handles.drop(next(one for one in handles if one.caller.uid == 1000))
+    assert (errno_of(1000), errno_of(1000)) == (0, e.EMFILE)
+    assert errno_of(0, 11) == 0
+    assert errno_of(0) == e.ENFILE
+    journal.close()
+
+
 def test_too_many_open_handles_are_refused(journal):
     handles = Handles(journal)
     for unique in range(1, SMALL.handles + 1):

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from asked import errno_of, opened
 
 from daemons.sudo.accounts import Accounts, User
 from daemons.sudo.hashes import matches
+from daemons.sudo.scheme import SudoScheme
+from redbear_host.abi import errno as e
+from redbear_host.abi import flags as f
+from redbear_host.scheme.loop import Loop
 
 # By `openssl passwd -6 -salt saltstring 'Hello world!'` and -5, -1: an implementation of its own.
 KNOWN = [
@@ -47,3 +52,13 @@ def test_accounts_are_read_anew_and_broken_lines_do_no_harm(tmp_path: Path):
     (tmp_path / "group").write_bytes(b"sudo:x:7:\n")
     assert accounts.may_sudo(user)
     assert accounts.may_sudo(User(b"root", 0, 0))
+
+
+def test_one_user_cannot_keep_the_others_from_asking(tmp_path: Path):
+    scheme = SudoScheme(Accounts(tmp_path), Loop(), lambda user, then: then(-1), 3, 0, 1)
+    for _ in range(64):
+        last = opened(scheme, "", f.O_RDWR, uid=1000)
+    assert errno_of(opened, scheme, "", f.O_RDWR, 1000) == e.EMFILE
+    assert opened(scheme, "", f.O_RDWR, uid=1001) > last
+    scheme.on_close(last)
+    assert opened(scheme, "", f.O_RDWR, uid=1000) > last
