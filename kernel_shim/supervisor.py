@@ -69,7 +69,7 @@ class Supervisor:
         self._mount_created = False
         self._began: Final = time.time()
         self._stopping = False
-        self._opened = False
+        self.opened = False  # whether there is anything to undo
         self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
         self.on_ask: Callable[[Running, dict[str, Any]], None] = lambda running, said: None
         self._dismiss: Callable[[], None] = lambda: None
@@ -94,7 +94,7 @@ class Supervisor:
         except RedbearError:
             self._run_dir.unlock()
             raise
-        self._opened = True
+        self.opened = True
         self._save()
         self._run_dir.set_aside_logs()
         self._dismiss = start_guardian(self._run_dir.path)
@@ -136,7 +136,7 @@ class Supervisor:
         Raises the first error after everything else was undone.
         """
         self._stopping = True
-        if not self._opened:
+        if not self.opened:
             return
         try:
             self._undo.close()

@@ -23,6 +23,7 @@ from redbear_host.scheme.loop import Loop
 
 log = logging.getLogger(__name__)
 
+_DEVICES: Final = Path("/dev/input")
 _EVENT: Final = struct.Struct(
     "qqHHi"
 )  # struct input_event: seconds, microseconds, type, code, value
@@ -100,16 +101,15 @@ class MousePackets:
 
 
 class Evdev:
-    """Every keyboard and mouse below `folder`; Linux goes on hearing them too."""
+    """Every keyboard and mouse of Linux, which goes on hearing them too."""
 
-    def __init__(self, loop: Loop, folder: Path = Path("/dev/input")) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop: Final = loop
-        self._folder: Final = folder
         self._open: Final[dict[Path, int]] = {}
 
     def start(self, on_bytes: OnBytes) -> None:
         """Open what has come since the last look."""
-        for path in sorted(self._folder.glob("event*")):
+        for path in sorted(_DEVICES.glob("event*")):
             if path not in self._open:
                 with suppress(OSError):  # gone again
                     self._take(path, on_bytes)

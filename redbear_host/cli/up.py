@@ -162,6 +162,8 @@ def _terminal() -> str:
 
 
 def _close(supervisor: Any) -> None:
+    if not supervisor.opened:
+        return  # refused: nothing was done, and what another instance does goes on
     with progress.step("take everything down"):
         try:
             supervisor.close()

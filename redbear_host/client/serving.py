@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -69,16 +68,13 @@ class Registration:
         self.close()
 
 
-def serve(
-    name: str, scheme: Scheme, loop: Loop | None = None, ready: Callable[[], object] | None = None
-) -> None:
+def serve(name: str, scheme: Scheme) -> None:
     """Register `name` and serve `scheme` under it, at both doors.
 
-    Returns when the scheme was unmounted, or redbear-host has gone down, or `loop` was stopped.  An
-    exception (KeyboardInterrupt, a bug) ends the scheme too.  `ready` is called once it is served.
-    Errors as for `Registration`.
+    Returns when the scheme was unmounted, or redbear-host has gone down.  An exception
+    (KeyboardInterrupt, a bug) ends the scheme too.  Errors as for `Registration`.
     """
-    loop = loop or Loop()
+    loop = Loop()
     with Registration(name, scheme.root_is_file) as registration:
         scheme.name = name
         journal = Journal.open(registration.journal_fd)
@@ -92,7 +88,6 @@ def serve(
         ring = RingDoor(registration.listener_fd, scheme, loop, meter)
         ring.start()
         loop.watch(registration.lifeline.fileno(), loop.stop)
-        loop.soon(ready or (lambda: None))
         try:
             loop.run()
         finally:

@@ -17,7 +17,6 @@ from redbear_host import linux
 ATTR_RDONLY: Final = 0x1
 ATTR_NOSUID: Final = 0x2
 ATTR_NODEV: Final = 0x4
-ATTR_NOEXEC: Final = 0x8
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _AT_FDCWD: Final = -100

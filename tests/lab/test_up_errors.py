@@ -162,7 +162,9 @@ def test_without_a_device_there_are_the_schemes_that_need_none(tmp_path):
 
 def test_a_second_up(tmp_path):
     with Up(tmp_path, "--lab", "nvme") as up:
-        refused(redbear("up", "--lab", "nvme", *up.where), 2, "up already", "down")
+        again = redbear("up", "--lab", "nvme", *up.where)
+        refused(again, 2, "up already", "down")
+        assert "take everything down" not in again.stderr  # it would be the first one's
         assert up.daemon("nvmed")["state"] == "ready"
         assert (up.disk / "1").exists()
 
