@@ -17,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -140,8 +141,9 @@ def _write_session(exchange: Path, command: Sequence[str], options: GuestOptions
         ) from error
     shutil.copyfile(Path(__file__).with_name("session.sh"), exchange / "session.sh")
     own = os.environ
+    ours = sysconfig.get_path("scripts")  # last: only for `lab vm -- redbear-host …` to be found
     environment = {
-        "PATH": f"{own.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{SBIN}",
+        "PATH": f"{own.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{SBIN}:{ours}",
         "HOME": own.get("HOME", "/root"),
         "LANG": own.get("LANG", "C.UTF-8"),
         "TERM": own.get("TERM", "dumb"),

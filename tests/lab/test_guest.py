@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ mkdir -p /scheme/disk && touch /usr/written
 ls /dev/nvme0n1 /dev/sda && basename $(readlink /sys/bus/pci/devices/0000:00:06.0/driver)
 readlink /sys/bus/pci/devices/0000:00:04.0/iommu_group
 date +%s
+command -v redbear-host
 exit 42
 """
 
@@ -84,6 +86,7 @@ def test_a_command_runs_in_the_guest_and_its_output_status_and_files_come_back(
     assert lines[6].startswith("../../../kernel/iommu_groups/")
     # The guest's clock is set from the host's, not from 1970.
     assert abs(int(lines[7]) - os.stat(exchange / "back").st_mtime) < 60
+    assert Path(lines[8]).samefile(Path(sys.executable).with_name("redbear-host"))
     assert errors.getvalue() == b"to stderr\n"
     assert (exchange / "back").read_text() == "red, 'bear'\n"
     assert not Path("/usr/written").exists()
