@@ -46,6 +46,7 @@ def file_of(spelling: str, mount: Path) -> Path:
 def failed(spelling: str, mount: Path, error: OSError) -> NoReturn:
     """Say why a file below `mount` could not be used, and what there is."""
     why = error.strerror or str(error)
+    spelling = str(mount) if spelling == ":" else spelling
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENOTCONN):
         try:
             names = sorted(os.listdir(mount))

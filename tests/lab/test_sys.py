@@ -436,6 +436,8 @@ def test_ls_and_cat_say_what_there_is_where_something_is_not(up):
     assert "rand" in done.stderr
     done = redbear("cat", "sys:nothing", "--mount", up.mount)
     assert done.returncode == 2
+    done = redbear("ls", "--mount", up.run_dir / "nowhere")
+    assert f"redbear-host: {up.run_dir / 'nowhere'}: No such file" in done.stderr
     done = redbear("cat", "rand:", "-c", "4", "--mount", up.run_dir / "nowhere")
     assert "redbear-host up" in done.stderr
 
