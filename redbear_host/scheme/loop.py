@@ -11,13 +11,14 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, TypeAlias
 
 Callback: TypeAlias = Callable[[], object]
 
 _EVENTS_PER_ROUND: Final = 64
+_SWEEP_LEAST: Final = 64
 
 
 class Timer:
@@ -41,6 +42,7 @@ class Loop:
         self._epoll: Final = select.epoll()
         self._watched: Final[dict[int, Callback]] = {}
         self._timers: Final[list[tuple[float, int, Timer]]] = []
+        self._sweep_at = _SWEEP_LEAST  # how many of those, at most, before cancelled ones go
         self._order: Final = count()
         self._soon: list[Callback] = []
         self._ends: Final[list[Callback]] = []
@@ -75,8 +77,16 @@ class Loop:
         timer = Timer(when, callback)
         if not self._timers:
             self._woke = time.monotonic()  # it is not kept while there is nothing to wait for
+        elif len(self._timers) >= self._sweep_at:
+            self._sweep()
         heappush(self._timers, (when, next(self._order), timer))
         return timer
+
+    def _sweep(self) -> None:
+        """Let go of cancelled timers, whose time may be far off; it costs each `at` the same."""
+        self._timers[:] = [entry for entry in self._timers if entry[2].callback is not None]
+        heapify(self._timers)
+        self._sweep_at = max(_SWEEP_LEAST, 2 * len(self._timers))
 
     def soon(self, callback: Callback) -> None:
         """Call `callback` in this round, after the descriptors that are ready."""

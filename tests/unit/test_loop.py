@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_timers_run_in_order_and_not_when_cancelled(loop):
     loop.at(now, lambda: seen.append("never")).cancel()
     loop.run()
     assert seen == ["early", "late"]
+
+
+def test_cancelled_timers_do_not_pile_up_until_their_time(loop):
+    """A client may set and end a deadline that is a year off as often as it likes."""
+    ran = []
+    kept = [loop.at(0.0, lambda number=number: ran.append(number)) for number in range(100)]
+
+    def far_off():
+        pytest.fail("it was cancelled")
+
+    before = sys.getrefcount(far_off)
+    for _ in range(20_000):
+        loop.at(loop.now() + 1e6, far_off).cancel()
+    assert len(loop._timers) < 500
+    assert sys.getrefcount(far_off) == before
+    kept[50].cancel()
+    loop.run_round()
+    assert ran == [number for number in range(100) if number != 50]
 
 
 def test_soon_runs_in_this_round_before_the_round_ends(loop):
