@@ -25,6 +25,8 @@ HELP: Final = "run a program on a terminal of the scheme `pty`"
 
 _TIOCGPTN: Final = 0x8004_5430
 _PIECE: Final = 65536
+# ptyd died, and its successor knows nothing of the terminal; or the whole scheme has gone.
+_GONE: Final = (errno.EIO, errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.ECONNABORTED)
 _TO_END_S: Final = 2.0  # how long a program that has closed its terminal may go on
 
 
@@ -109,9 +111,9 @@ def _connect(master: int, wakes: int, size: Path) -> None:
             else:
                 typed = os.read(0, _PIECE)
                 if typed:
-                    _write_all(master, typed)
+                    _type(master, typed)
                 else:
-                    _write_all(master, b"\x04")  # our end is the program's, as it reads it
+                    _type(master, b"\x04")  # our end is the program's, as it reads it
                     poll.unregister(0)
 
 
@@ -120,12 +122,25 @@ def _read_packet(master: int) -> bytes:
     try:
         return os.read(master, _PIECE)
     except OSError as err:
-        if err.errno == errno.EIO:
-            raise TransportError(
-                "the daemon behind the terminal has died, and hung it up",
-                "redbear-host logs ptyd says why",
-            ) from err
-        raise
+        raise _hung_up(err) from err
+
+
+def _type(master: int, data: bytes) -> None:
+    """Write to the master what was typed."""
+    try:
+        _write_all(master, data)
+    except OSError as err:
+        raise _hung_up(err) from err
+
+
+def _hung_up(error: OSError) -> Exception:
+    """Return what an error of the master or its settings means."""
+    if error.errno not in _GONE:
+        return error
+    return TransportError(
+        "the daemon behind the terminal has died, or redbear-host went down: it is hung up",
+        "redbear-host logs ptyd says why",
+    )
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -140,8 +155,11 @@ def _pass_size(setting: Path) -> None:
     except OSError:
         return
     rows, columns = struct.unpack_from("=HH", found)
-    with open(setting, "wb", buffering=0) as file:
-        file.write(struct.pack("=HH", rows, columns))
+    try:
+        with open(setting, "wb", buffering=0) as file:
+            file.write(struct.pack("=HH", rows, columns))
+    except OSError as err:
+        raise _hung_up(err) from err
 
 
 @contextmanager

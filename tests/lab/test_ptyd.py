@@ -15,6 +15,7 @@ import termios
 import pexpect
 import pytest
 from base_rig import NOBODY, base_instance
+from up_rig import redbear
 
 TIOCGPTN = 0x8004_5430
 TIOCSPTLCK = 0x4004_5431
@@ -256,6 +257,18 @@ def test_programs_hear_of_a_death_of_the_daemon_and_new_terminals_work(up):
         assert child.exitstatus == 3
     with shell(up) as child:
         said(child, "echo al''ive", "alive\r\n")
+
+
+def test_a_terminal_whose_scheme_goes_is_told_in_a_sentence():
+    with base_instance() as up, shell(up) as child:
+        done = redbear("down", "--run-dir", up.run_dir)
+        assert done.returncode == 0, done.stderr
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 3
+        assert b"it is hung up" in child.before
+        assert b"Traceback" not in child.before
+        up.__enter__()  # the context's own end takes it down once more
 
 
 def test_closing_the_master_hangs_the_program_up(up):
