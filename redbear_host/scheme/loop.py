@@ -12,12 +12,14 @@ import select
 import time
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, repeat
 from typing import Final, TypeAlias
 
 Callback: TypeAlias = Callable[[], object]
 
 _EVENTS_PER_ROUND: Final = 64
+_LOOKS: Final = 150  # before it sleeps: some 60 us, as a wake-up of both sides takes
+_SKIP_MOST: Final = 1024  # times not to look after it was in vain
 _SWEEP_LEAST: Final = 64
 
 
@@ -47,6 +49,7 @@ class Loop:
         self._soon: list[Callback] = []
         self._ends: Final[list[Callback]] = []
         self._running = False
+        self._skip = self._vain = 0  # how often not to look before we sleep
         self._woke = time.monotonic()  # when the loop last woke; the callbacks since took no time
 
     def now(self) -> float:
@@ -115,7 +118,7 @@ class Loop:
             wait = 0.0
         elif self._timers:
             wait = max(0.0, self._timers[0][0] - self._woke)
-        ready = self._epoll.poll(wait, _EVENTS_PER_ROUND)
+        ready = self._wait(wait) if wait else self._epoll.poll(0.0, _EVENTS_PER_ROUND)
         if self._timers:
             # The one look at the clock in a round: on some machines it costs as much as an I/O.
             self._woke = time.monotonic()
@@ -131,6 +134,28 @@ class Loop:
                 callback()
         for callback in self._ends:
             callback()
+
+    def _wait(self, wait: float) -> list[tuple[int, int]]:
+        """Return what is ready; wait for it at most `wait` seconds, for ever if that is negative.
+
+        Before it sleeps it looks for about as long as a wake-up takes: on two processors, whoever
+        waits for our answer asks again meanwhile.  Where that is in vain, because he shares our
+        processor or is slower, it is soon given up for a while.
+        """
+        poll = self._epoll.poll
+        if self._skip:
+            self._skip -= 1
+            return poll(wait, _EVENTS_PER_ROUND)
+        ready = poll(0.0, _EVENTS_PER_ROUND)
+        if ready:
+            return ready  # it came while we worked: that says nothing about looking
+        for _ in repeat(None, _LOOKS):
+            ready = poll(0.0, _EVENTS_PER_ROUND)
+            if ready:
+                self._vain = 0
+                return ready
+        self._skip = self._vain = min(2 * self._vain + 1, _SKIP_MOST)
+        return poll(wait, _EVENTS_PER_ROUND)
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self._woke:

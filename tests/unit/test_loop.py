@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from redbear_host.scheme import loop as module
 from redbear_host.scheme.loop import Loop
 
 
@@ -137,3 +138,50 @@ def test_signals_of_an_eventfd_are_seen_without_reading_it(loop):
         assert seen == [0, 1, 2]
     finally:
         os.close(fd)
+
+
+class Ready:
+    """Plays epoll: says what it was told to, and notes how long it was asked to wait."""
+
+    def __init__(self):
+        self.waits = []
+        self.answers = {}  # number of the call: what it says
+
+    def poll(self, wait, most):
+        self.waits.append(wait)
+        return self.answers.get(len(self.waits), [])
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def ready(monkeypatch):
+    made = Ready()
+    monkeypatch.setattr(module.select, "epoll", lambda: made)
+    return made
+
+
+def test_before_it_sleeps_the_loop_looks_and_gives_that_up_where_it_is_in_vain(ready):
+    loop = Loop()
+    slept = []
+    for _ in range(40):
+        ready.waits.clear()
+        loop.run_round()
+        assert ready.waits.pop() == -1.0  # it slept in the end
+        slept.append(len(ready.waits))
+    looked = [number for number, looks in enumerate(slept) if looks]
+    assert looked == [0, 2, 6, 14, 30]  # after ever longer pauses
+    assert set(slept) == {0, 1 + module._LOOKS}
+
+
+def test_what_comes_while_it_looks_keeps_it_looking(ready):
+    loop = Loop()
+    called = []
+    loop._watched[5] = lambda: called.append(len(ready.waits))
+    for _ in range(10):
+        ready.waits.clear()
+        ready.answers = {20: [(5, 1)]}
+        loop.run_round()
+    assert called == [20] * 10
+    assert -1.0 not in ready.waits
