@@ -324,6 +324,8 @@ def test_a_command_in_the_background_can_be_brought_to_the_foreground(up, termin
     terminal.type(typed(up, """sh -c 'echo rea""dy; cat; echo en""ded' &\n"""))
     terminal.expect("ready")
     terminal.ask('echo the shell is the""re\n', "the shell is there")
+    # It wants to read and stops.  A shell that has not seen that yet would not let it go on.
+    terminal.ask("jobs\n", "Stopped")
     terminal.ask("fg\n", """en""ded'""")
     terminal.ask("one\n", "one\r\none\r\n")
     terminal.ask("\x04", "ended")
