@@ -55,6 +55,9 @@ def run(*words: object, timeout: float = 60, **options) -> str:
     return done.stdout + done.stderr
 
 
+DAY_NS = 24 * 3600 * 10**9
+
+
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("referees")
@@ -102,6 +105,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sparse.seek(4_000_000)
         sparse.write(b"end")
     (odd / "big").write_bytes(os.urandom(3_000_000))
+    # Not of this moment: rsync takes times of the same second for the same, and sets none.
+    for path in folder.rglob("*"):
+        found = path.lstat()
+        times = (found.st_atime_ns - DAY_NS, found.st_mtime_ns - DAY_NS)
+        os.utime(path, ns=times, follow_symlinks=False)
     os.utime(odd / "big", ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
     return folder
 

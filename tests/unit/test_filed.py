@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import socket
@@ -79,6 +80,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     folder = tmp_path / "served"
     folder.mkdir()
     (tmp_path / "secret").write_text("outside")
+    gc.collect()  # what other tests left is let go before we count
     descriptors = len(os.listdir("/proc/self/fd"))
     it = Served(folder)
     yield it
