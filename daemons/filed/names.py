@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from daemons.filed import calls
@@ -30,7 +32,7 @@ _PATH_MAX: Final = 4095
 
 
 class _Place(NamedTuple):
-    """A name in an open directory, which is closed with `leave`."""
+    """A name in an open directory."""
 
     folder: int
     name: bytes
@@ -148,17 +150,15 @@ class Names:
         raise err
 
     def _make_directory(self, path: bytes, flags: int, request: Request) -> None:
-        place = self._place(path)
-        try:
-            os.mkdir(place.name, flags & _MODE, dir_fd=place.folder)
-            return
-        except FileExistsError:
-            if not flags & f.O_EXCL:
+        with self._placed(path) as place:
+            try:
+                os.mkdir(place.name, flags & _MODE, dir_fd=place.folder)
                 return
-            if not request.replayed:
-                raise
-        finally:
-            os.close(place.folder)
+            except FileExistsError:
+                if not flags & f.O_EXCL:
+                    return
+                if not request.replayed:
+                    raise
         fd = calls.open_beneath(self._root, path, _LOOK | os.O_DIRECTORY)
         found = _describe(fd)
         os.close(fd)
@@ -187,8 +187,8 @@ class Names:
         except FileNotFoundError:
             if not flags & f.O_CREAT:
                 raise
-            os.close(self._place(path).folder)  # is there a directory for it?
-            return Handle(-1, path, looks=True)
+            with self._placed(path):  # is there a directory for it?
+                return Handle(-1, path, looks=True)
         if flags & f.O_CREAT and flags & f.O_EXCL:
             os.close(fd)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -211,75 +211,51 @@ class Names:
                 raise Refused(e.EINVAL)
             return
         self._callers.become(caller)
-        place = self._place(link.path)
-        try:
-            os.symlink(target, place.name, dir_fd=place.folder)
+        with self._placed(link.path) as place:
+            try:
+                os.symlink(target, place.name, dir_fd=place.folder)
+            except ValueError:  # a NUL
+                raise Refused(e.EINVAL) from None
             link.fd = calls.open_beneath(place.folder, place.name, _LOOK)
-        except ValueError:  # a NUL
-            raise Refused(e.EINVAL) from None
-        finally:
-            os.close(place.folder)
 
     # -- moving and removing -----------------------------------------------------------------------
 
     def remove(self, path: bytes, directory: bool, caller: Caller) -> None:
         """Remove a name."""
         self._callers.become(caller)
-        place = self._place(path)
-        try:
+        with self._placed(path) as place:
             if directory:
                 os.rmdir(place.name, dir_fd=place.folder)
             else:
                 os.unlink(place.name, dir_fd=place.folder)
-        finally:
-            os.close(place.folder)
 
     def rename(self, handle: Handle, new: bytes, caller: Caller) -> None:
         """Move what `handle` shows from the name it was opened by to another."""
         self._callers.become(caller)
         self._check_named(handle)
-        old_place = self._place(handle.path)
-        try:
-            place = self._place(new)
-            try:
-                os.rename(
-                    old_place.name,
-                    place.name,
-                    src_dir_fd=old_place.folder,
-                    dst_dir_fd=place.folder,
-                )
-            finally:
-                os.close(place.folder)
-        finally:
-            os.close(old_place.folder)
+        with self._placed(handle.path) as old, self._placed(new) as place:
+            os.rename(old.name, place.name, src_dir_fd=old.folder, dst_dir_fd=place.folder)
 
     def link(self, handle: Handle, new: bytes, caller: Caller) -> None:
         """Give what `handle` shows one more name."""
         self._callers.become(caller)
         self._check_named(handle)
-        old_place = self._place(handle.path)
-        try:
-            place = self._place(new)
-            try:
-                os.link(
-                    old_place.name,
-                    place.name,
-                    src_dir_fd=old_place.folder,
-                    dst_dir_fd=place.folder,
-                    follow_symlinks=False,
-                )
-            finally:
-                os.close(place.folder)
-        finally:
-            os.close(old_place.folder)
+        with self._placed(handle.path) as old, self._placed(new) as place:
+            folders = {"src_dir_fd": old.folder, "dst_dir_fd": place.folder}
+            os.link(old.name, place.name, **folders, follow_symlinks=False)
 
-    def _place(self, path: bytes) -> _Place:
+    @contextmanager
+    def _placed(self, path: bytes) -> Iterator[_Place]:
         """Open the directory a name is in, as the present caller; EBUSY for the root itself."""
         above, _, name = path.rpartition(b"/")
         if not name:
             raise Refused(e.EBUSY)
         flags = os.O_PATH | os.O_DIRECTORY
-        return _Place(calls.open_beneath(self._root, above or b".", flags), name)
+        folder = calls.open_beneath(self._root, above or b".", flags)
+        try:
+            yield _Place(folder, name)
+        finally:
+            os.close(folder)
 
     def _check_named(self, handle: Handle) -> None:
         """Refuse with ESTALE a handle whose path leads to something else, or nowhere."""

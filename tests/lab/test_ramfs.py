@@ -35,7 +35,7 @@ def up():
 
 @pytest.fixture
 def folder(up):
-    folder = up.mount / "ramfs" / "work"
+    folder = up.mount / "ramfs" / "room"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     yield folder
@@ -205,7 +205,7 @@ def ring(up, monkeypatch):
 def test_both_doors_lead_to_the_same_files(folder, ring):
     (folder / "file").write_bytes(b"from linux" + bytes(5000))
     os.symlink("file", folder / "link")
-    with client.open("/scheme/ramfs/work/link", f.O_RDWR) as fd:
+    with client.open("/scheme/ramfs/room/link", f.O_RDWR) as fd:
         assert fd.read(10) == b"from linux"
         with client.fmap(fd, 5010) as mapping:
             mapping.memory[:4] = b"FROM"
@@ -213,9 +213,9 @@ def test_both_doors_lead_to_the_same_files(folder, ring):
             with open(folder / "file", "r+b", buffering=0) as file:
                 file.write(b"!")
             assert bytes(mapping.memory[:4]) == b"!ROM"
-        fd.frename("/scheme/ramfs/work/moved")
+        fd.frename("/scheme/ramfs/room/moved")
     assert sorted(os.listdir(folder)) == ["link", "moved"]
-    with client.open("/scheme/ramfs/work/moved", f.O_RDONLY) as fd:
+    with client.open("/scheme/ramfs/room/moved", f.O_RDONLY) as fd:
         with pytest.raises(PermissionError):
             client.fmap(fd, 4096)  # shared and writable
         with client.fmap(fd, 4096, f.PROT_READ | f.MAP_SHARED) as mapping:
@@ -226,6 +226,6 @@ def test_what_a_ring_changes_is_seen_through_pages_linux_had_kept(folder, ring):
     (folder / "file").write_bytes(b"one" + bytes(9000))
     with open(folder / "file", "rb", buffering=0) as kept:
         assert os.pread(kept.fileno(), 3, 0) == b"one"
-        with client.open("/scheme/ramfs/work/file", f.O_RDWR) as fd:
+        with client.open("/scheme/ramfs/room/file", f.O_RDWR) as fd:
             fd.write(b"two")
         assert os.pread(kept.fileno(), 3, 0) == b"two"
