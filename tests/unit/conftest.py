@@ -1,11 +1,13 @@
-"""Shared by the unit tests: a made-up machine as a tree of files."""
+"""Shared by the unit tests: a made-up machine as a tree of files, a ring door with a client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from ring_rig import RawClient, Rig
+from ring_scheme import Toy
 
 NVME = {
     "vendor": "0x1b36",
@@ -50,3 +52,22 @@ class FakeSysfs:
 @pytest.fixture
 def sysfs(tmp_path: Path) -> FakeSysfs:
     return FakeSysfs(tmp_path / "sys")
+
+
+@pytest.fixture
+def toy() -> Iterator[Toy]:
+    scheme = Toy()
+    yield scheme
+    scheme.shut()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, toy: Toy) -> Iterator[Rig]:
+    made = Rig(tmp_path, toy)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(rig: Rig) -> RawClient:
+    return rig.connect()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ring_rig import NO_OFFSET, RawClient, Rig
@@ -16,26 +14,6 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.abi.stat import Stat, StatVfs
-
-
-@pytest.fixture
-def toy() -> Iterator[Toy]:
-    scheme = Toy()
-    yield scheme
-    scheme.shut()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, toy: Toy) -> Iterator[Rig]:
-    made = Rig(tmp_path, toy)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(rig: Rig) -> RawClient:
-    return rig.connect()
-
 
 # -- opening -----------------------------------------------------------------------------------
 

@@ -21,25 +21,6 @@ from redbear_host.scheme.scheme import Opened, Scheme
 WITH_FD, WITH_FDS = 1, 4
 
 
-@pytest.fixture
-def toy() -> Iterator[Toy]:
-    scheme = Toy()
-    yield scheme
-    scheme.shut()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, toy: Toy) -> Iterator[Rig]:
-    made = Rig(tmp_path, toy)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(rig: Rig) -> RawClient:
-    return rig.connect()
-
-
 def open_fds() -> int:
     gc.collect()  # other tests' mappings hold descriptors too
     return len(os.listdir("/proc/self/fd"))

@@ -8,8 +8,6 @@ import gc
 import logging
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ring_rig import CQ_HEAD, CQ_TAIL, NO_OFFSET, SQ_HEAD, SQ_TAIL, RawClient, Rig
@@ -21,25 +19,6 @@ from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.ring import door as door_module
 from redbear_host.ring import greeting, peer
 from redbear_host.scheme.request import Caller
-
-
-@pytest.fixture
-def toy() -> Iterator[Toy]:
-    scheme = Toy()
-    yield scheme
-    scheme.shut()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, toy: Toy) -> Iterator[Rig]:
-    made = Rig(tmp_path, toy)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(rig: Rig) -> RawClient:
-    return rig.connect()
 
 
 def stranger(rig: Rig, **hello: int) -> RawClient:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from ring_rig import NO_OFFSET, RawClient, Rig
 from ring_scheme import Toy
@@ -15,25 +12,6 @@ from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.scheme.scheme import Opened
 
 EVENT = 2  # CqeOpcode.SEND_FEVENT
-
-
-@pytest.fixture
-def toy() -> Iterator[Toy]:
-    scheme = Toy()
-    yield scheme
-    scheme.shut()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, toy: Toy) -> Iterator[Rig]:
-    made = Rig(tmp_path, toy)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(rig: Rig) -> RawClient:
-    return rig.connect()
 
 
 def read(client: RawClient, tag: int, handle: int, at: int = 0, flags: int = 0) -> None:
