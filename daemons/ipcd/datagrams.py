@@ -13,7 +13,7 @@ from typing import Final
 from daemons.ipcd import calls as c
 from daemons.ipcd.ends import Socket
 from daemons.ipcd.inbox import Inbox, Message, close_all
-from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags, raw
+from daemons.ipcd.names import LISTEN, NamedScheme, raw
 from daemons.ipcd.tokens import Tokens
 from daemons.ipcd.uds import answer, bind_name, deliver, fetch, keep, option, rooms
 from redbear_host.abi import errno as e
@@ -245,19 +245,6 @@ class DatagramScheme(NamedScheme[Datagrams]):
             target.senders.add(socket)
         return ready & mask
 
-    def fcntl(self, handle: int, command: int, argument: int, request: Request) -> int:
-        """Keep the flags of a handle."""
-        socket = self._socket(handle)
-
-        def put(flags: int) -> None:
-            socket.flags = flags
-
-        return kept_flags(command, argument, socket.flags, put)
-
-    def ftruncate(self, handle: int, length: int, request: Request) -> None:
-        """Change nothing: shells write with `>`, which truncates first."""
-        self._socket(handle)
-
     def _names(self) -> Collection[str]:
         return self._bound.keys()
 
@@ -266,12 +253,6 @@ class DatagramScheme(NamedScheme[Datagrams]):
             return self._bound[name].caller.uid
         except KeyError:
             raise Refused(e.ENOENT) from None
-
-    def _path(self, socket: Datagrams) -> str:
-        return socket.name
-
-    def _uid(self, socket: Datagrams) -> int:
-        return socket.caller.uid
 
     def _ended(self, number: int, socket: Datagrams) -> None:
         socket.closed = True

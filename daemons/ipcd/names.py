@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from daemons.ipcd.ends import Socket
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_SOCK, Stat
@@ -24,7 +25,7 @@ LISTEN: Final = ".listen"  # the directory of those that can be accepted from
 _BLOCK: Final = 4096
 _F_GETFL, _F_SETFL = 3, 4
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Socket)
 
 
 class Look(NamedTuple):
@@ -89,11 +90,8 @@ class NamedScheme(Scheme, Generic[S]):
     def fpath(self, handle: int) -> str:
         """Return `/scheme/NAME/…`."""
         look = self._looks.get(handle)
-        path = self._path(self._socket(handle)) if look is None else look.path
+        path = self._socket(handle).name if look is None else look.path
         return f"/scheme/{self.name}/{path}".rstrip("/")
-
-    def _path(self, socket: S) -> str:
-        return ""
 
     def getdents(self, handle: int, request: Request) -> Sequence[Entry]:
         """List the names; in the root, the directory to accept from as well."""
@@ -108,11 +106,22 @@ class NamedScheme(Scheme, Generic[S]):
         look = Look("", True, 0) if handle == ROOT else self._looks.get(handle)
         if look is not None and look.is_folder:
             return Stat(st_mode=MODE_DIR | 0o777, st_nlink=2, st_blksize=_BLOCK)
-        uid = look.uid if look is not None else self._uid(self._socket(handle))
+        uid = look.uid if look is not None else self._socket(handle).caller.uid
         return Stat(st_mode=MODE_SOCK | 0o666, st_nlink=1, st_uid=uid, st_blksize=_BLOCK)
 
-    def _uid(self, socket: S) -> int:
+    def fcntl(self, handle: int, command: int, argument: int, request: Request) -> int:
+        """Keep the flags of a handle: O_NONBLOCK decides whether accepting and sending waits."""
+        socket = self._socket(handle)
+        if command == _F_GETFL:
+            return socket.flags
+        if command != _F_SETFL:
+            raise Refused(e.EINVAL)
+        socket.flags = socket.flags & ~f.O_FCNTL_MASK | argument & f.O_FCNTL_MASK
         return 0
+
+    def ftruncate(self, handle: int, length: int, request: Request) -> None:
+        """Change nothing: shells write with `>`, which truncates first."""
+        self._socket(handle)
 
     def on_close(self, handle: int) -> None:
         """Forget the handle."""
@@ -132,13 +141,3 @@ class NamedScheme(Scheme, Generic[S]):
 def raw(name: str) -> bytes:
     """Return a name's bytes as they came."""
     return name.encode("utf-8", "surrogateescape")
-
-
-def kept_flags(command: int, argument: int, get: int, put: Callable[[int], None]) -> int:
-    """Answer F_GETFL and F_SETFL for flags that a handle keeps."""
-    if command == _F_GETFL:
-        return get
-    if command == _F_SETFL:
-        put(get & ~f.O_FCNTL_MASK | argument & f.O_FCNTL_MASK)
-        return 0
-    raise Refused(e.EINVAL)

@@ -12,7 +12,7 @@ from typing import Final
 
 from daemons.ipcd.ends import BACKLOG, End, Listener, Socket, pair
 from daemons.ipcd.inbox import Message, close_all
-from daemons.ipcd.names import LISTEN, NamedScheme, kept_flags, raw
+from daemons.ipcd.names import LISTEN, NamedScheme, raw
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.errors import Refused
@@ -242,19 +242,6 @@ class StreamScheme(NamedScheme[Socket]):
             return self._end(handle, socket).ready() & mask
         return socket.end.ready() & mask if socket.end is not None else 0
 
-    def fcntl(self, handle: int, command: int, argument: int, request: Request) -> int:
-        """Keep the flags of a handle: O_NONBLOCK decides whether accepting waits."""
-        socket = self._socket(handle)
-
-        def put(flags: int) -> None:
-            socket.flags = flags
-
-        return kept_flags(command, argument, socket.flags, put)
-
-    def ftruncate(self, handle: int, length: int, request: Request) -> None:
-        """Change nothing: shells write with `>`, which truncates first."""
-        self._socket(handle)
-
     def _names(self) -> Collection[str]:
         return self._listeners.keys()
 
@@ -263,12 +250,6 @@ class StreamScheme(NamedScheme[Socket]):
             return self._listeners[name].owner.uid
         except KeyError:
             raise Refused(e.ENOENT) from None
-
-    def _path(self, socket: Socket) -> str:
-        return socket.name
-
-    def _uid(self, socket: Socket) -> int:
-        return socket.caller.uid
 
     # -- the end -----------------------------------------------------------------------------------
 
