@@ -97,13 +97,15 @@ class Machine:
         memory: int = MEMORY,
         vectors: int = VECTORS,
         segment: int = 0,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         """Start QEMU with `arguments` on top of an empty q35, and enumerate its buses.
 
         Device 3 of bus 0 is taken; give devices `addr=4` and up.  `vectors` message vectors are
         there for whichever function is in use.  `segment` is the PCI segment that the functions'
-        addresses show, so that those of two machines differ.  `TransportError` carries QEMU's own
-        words when it refuses to start.
+        addresses show, so that those of two machines differ.  QEMU inherits `pass_fds`, which the
+        arguments name by their numbers; they stay the caller's.  `TransportError` carries QEMU's
+        own words when it refuses to start.
         """
         self.segment: Final = segment
         if memory > MEMORY_MAX:
@@ -126,7 +128,7 @@ class Machine:
                 *arguments,
             ]
             kept = (self._arena, rom, wire_end.fileno(), monitor_end.fileno())
-            self.qemu: Final = Qemu(told, (*kept, self._doorbell.theirs.fileno()))
+            self.qemu: Final = Qemu(told, (*kept, self._doorbell.theirs.fileno(), *pass_fds))
             stack.callback(self.qemu.end)
             for theirs in (wire_end, monitor_end, self._doorbell.theirs):
                 theirs.close()  # or we would not notice when QEMU closes its own
