@@ -156,4 +156,4 @@ def _print_lab(as_json: bool) -> None:
     for kind in KINDS.values():
         print(f"{kind.name}  {kind.what}")
         for key, meaning in kind.keys.items():
-            print(f"    {key:<10}  {meaning}")
+            print(f"    {key:<12}  {meaning}")

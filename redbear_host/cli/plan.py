@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redbear_host.bdf import Bdf
@@ -11,6 +12,7 @@ from redbear_host.config import Config, Device, Lab
 from redbear_host.errors import ConfigError
 from redbear_host.hostpci import HostFunction, host_functions
 from redbear_host.lab.devices import ALL, KINDS, LabDevice
+from redbear_host.lab.farends import Supplies
 from redbear_host.lab.machine import Machine
 from redbear_host.manifest import Manifest, installed, matching, named
 
@@ -182,9 +184,12 @@ class PlannedLab:
 
     def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
         """Start its QEMU."""
-        with progress.step(f"start QEMU's {self._device.kind}"):
+        with progress.step(f"start QEMU's {self._device.kind}"), ExitStack() as undo:
             folder = supervisor.scratch(f"lab-{self._segment:04x}")
-            self._machine = Machine(self._device.arguments(folder), segment=self._segment)
+            supplies = undo.enter_context(Supplies())
+            told = self._device.arguments(folder, supplies=supplies)
+            self._machine = Machine(told, segment=self._segment, supplies=supplies)
+            undo.pop_all()
             function = self._machine.functions[0]
             supervisor.hold_device(function)
             supervisor.note_process(f"QEMU of {function.address}", self._machine.qemu.pid)

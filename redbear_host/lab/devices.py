@@ -1,7 +1,9 @@
 """The lab's devices: names a user can type, and what QEMU is told for each.
 
     device = parse("nvme:file=disk.img,serial=RB01,size=64M")
-    with Machine(device.arguments(Path("/run/redbear-host"), slot=4)) as machine: …
+    with Supplies() as supplies:
+        told = device.arguments(Path("/run/redbear-host"), 4, supplies)
+        with Machine(told, supplies=supplies) as machine: …
 
 A comma inside a value is written twice, as QEMU does it.
 """
@@ -17,6 +19,8 @@ from typing import Final
 
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.hw.ports import PciIds
+from redbear_host.lab import farends
+from redbear_host.lab.farends import FarEnd, Supplies
 from redbear_host.quantity import Size
 
 ALL: Final = "all"  # in place of a name: one of each that there is a daemon for
@@ -69,13 +73,18 @@ class LabDevice:
     def check(self) -> None:
         """Raise `ConfigError` for a value that makes no sense; makes nothing."""
         slot = SLOTS[0]
+        self._far_end()
         KINDS[self.kind].build(self, lambda number: self._image(Path(), slot, number), slot)
 
-    def arguments(self, folder: Path, slot: int = SLOTS[0]) -> list[str]:
+    def arguments(
+        self, folder: Path, slot: int = SLOTS[0], supplies: Supplies | None = None
+    ) -> list[str]:
         """Return what QEMU is told so that the device is device `slot` of bus 0.
 
         An image that was not named, or does not exist, is made now: empty and sparse, in `folder`
-        unless it was named.  `ConfigError` for a value that makes no sense.
+        unless it was named.  What else has to be there is made too, and goes with `supplies`, which
+        the machine is given; none are needed unless a network card has a far end that Linux holds.
+        `ConfigError` for a value that makes no sense.
         """
         if slot not in SLOTS:
             raise ConfigError(
@@ -86,7 +95,25 @@ class LabDevice:
         def image(number: int) -> Path:
             return self._make(self._image(folder, slot, number))
 
-        return KINDS[self.kind].build(self, image, slot)
+        far_end = self._far_end()
+        told = KINDS[self.kind].build(self, image, slot)
+        if far_end is None:
+            return told
+        if far_end.makes and supplies is None:
+            raise ValueError("the far end of a network card needs supplies")
+        return far_end.netdev(_netdev(slot), supplies or Supplies()) + told
+
+    def _far_end(self) -> FarEnd | None:
+        """Return what is at the other end of a network card's wire; None for other devices."""
+        if "peer" not in KINDS[self.kind].keys:
+            return None
+        try:
+            return farends.parse(
+                self.options.get("peer", "user"), self.options.get("peer_address", "")
+            )
+        except ValueError as error:
+            key, hint = error.args
+            raise self._wrong(key, hint) from error
 
     def number(self, key: str, default: int, low: int, high: int) -> int:
         """Return a key's value as a number between two bounds, both included."""
@@ -211,12 +238,16 @@ def _ahci(device: LabDevice, image: Image, slot: int) -> list[str]:
     ]
 
 
-def _e1000(device: LabDevice, _image: Image, slot: int) -> list[str]:
-    name = f"e1000{slot}"
-    return [
-        *("-netdev", f"user,id={name}"),
-        *("-device", f"e1000,netdev={name},addr={slot:#x},mac={device.mac(slot)},romfile="),
-    ]
+def _netdev(slot: int) -> str:
+    return f"net{slot}"
+
+
+def _network_card(model: str) -> Callable[[LabDevice, Image, int], list[str]]:
+    def build(device: LabDevice, _image: Image, slot: int) -> list[str]:
+        told = f"{model},netdev={_netdev(slot)},addr={slot:#x},mac={device.mac(slot)},romfile="
+        return ["-device", told]
+
+    return build
 
 
 def _hda(device: LabDevice, _image: Image, slot: int) -> list[str]:
@@ -242,6 +273,11 @@ _DISK_KEYS: Final = {
     "file": _FILE,
     "size": f"bytes of an image that is made, as in 64M (default {_SIZE >> 20}M)",
     "serial": "its serial number",
+}
+_NETWORK_KEYS: Final = {
+    "mac": "its hardware address",
+    "peer": f"the far end of its wire: {farends.FORMS} (default user)",
+    "peer_address": "addresses of the interface there, as 192.0.2.1/24; a blank between several",
 }
 
 KINDS: Final[dict[str, Kind]] = {
@@ -269,10 +305,24 @@ KINDS: Final[dict[str, Kind]] = {
         ),
         Kind(
             "e1000",
-            "an Intel 82540EM network card on QEMU's user network",
-            {"mac": "its hardware address"},
+            "an Intel 82540EM network card",
+            _NETWORK_KEYS,
             _ids(0x8086, 0x100E, 0x020000),
-            _e1000,
+            _network_card("e1000"),
+        ),
+        Kind(
+            "e1000-82545em",
+            "an Intel 82545EM network card",
+            _NETWORK_KEYS,
+            _ids(0x8086, 0x100F, 0x020000),
+            _network_card("e1000-82545em"),
+        ),
+        Kind(
+            "e1000e",
+            "an Intel 82574L network card, with MSI-X",
+            _NETWORK_KEYS,
+            _ids(0x8086, 0x10D3, 0x020000),
+            _network_card("e1000e"),
         ),
         Kind(
             "hda",

@@ -31,6 +31,7 @@ from redbear_host.lab.doorbell import MESSAGES as DOORBELL_MESSAGES
 from redbear_host.lab.doorbell import MESSAGES_SIZE as DOORBELL_MESSAGES_SIZE
 from redbear_host.lab.doorbell import REGISTER as DOORBELL_REGISTER
 from redbear_host.lab.doorbell import Doorbell
+from redbear_host.lab.farends import Supplies
 from redbear_host.lab.firmware import AWAKE, AWAKE_VALUE, LINES, SERIO, firmware, unmask_message
 from redbear_host.lab.qemu import Qemu
 from redbear_host.lab.qmp import Qmp
@@ -98,19 +99,22 @@ class Machine:
         vectors: int = VECTORS,
         segment: int = 0,
         pass_fds: Sequence[int] = (),
+        supplies: Supplies | None = None,
     ) -> None:
         """Start QEMU with `arguments` on top of an empty q35, and enumerate its buses.
 
         Device 3 of bus 0 is taken; give devices `addr=4` and up.  `vectors` message vectors are
         there for whichever function is in use.  `segment` is the PCI segment that the functions'
         addresses show, so that those of two machines differ.  QEMU inherits `pass_fds`, which the
-        arguments name by their numbers; they stay the caller's.  `TransportError` carries QEMU's
-        own words when it refuses to start.
+        arguments name by their numbers; they stay the caller's.  `supplies` are the machine's from
+        here on, also when it does not start.  `TransportError` carries QEMU's own words when it
+        refuses to start.
         """
         self.segment: Final = segment
         if memory > MEMORY_MAX:
             raise ValueError(f"a lab machine has at most {MEMORY_MAX:#x} bytes, not {memory:#x}")
         with ExitStack() as stack:
+            supplies = stack.enter_context(supplies or Supplies())
             self._arena: Final = _memfd("redbear-lab-ram", memory, stack)
             self._memory: Final = memoryview(stack.enter_context(mmap.mmap(self._arena, memory)))
             stack.callback(self._memory.release)
@@ -128,8 +132,11 @@ class Machine:
                 *arguments,
             ]
             kept = (self._arena, rom, wire_end.fileno(), monitor_end.fileno())
-            self.qemu: Final = Qemu(told, (*kept, self._doorbell.theirs.fileno(), *pass_fds))
+            self.qemu: Final = Qemu(
+                told, (*kept, self._doorbell.theirs.fileno(), *pass_fds, *supplies.fds)
+            )
             stack.callback(self.qemu.end)
+            supplies.handed_over()
             for theirs in (wire_end, monitor_end, self._doorbell.theirs):
                 theirs.close()  # or we would not notice when QEMU closes its own
             try:

@@ -9,6 +9,7 @@ import pytest
 
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.lab.devices import KINDS, SLOTS, LabDevice, parse, quote
+from redbear_host.lab.farends import Supplies
 
 
 def devices(arguments: list[str]) -> list[str]:
@@ -37,7 +38,7 @@ def test_a_doubled_comma_belongs_to_the_value() -> None:
 def test_an_unknown_device_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no device 'floppy'") as caught:
         parse("floppy")
-    assert caught.value.hint == "choose from nvme, ahci, e1000, hda, vga"
+    assert caught.value.hint == f"choose from {', '.join(KINDS)}"
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
@@ -69,6 +70,11 @@ def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
         "nvme:size=big", "nvme:size=4K", "nvme:block=1024", "nvme:namespaces=0",
         "nvme:namespaces=17", "nvme:mdts=x", "nvme:mdts=²", "nvme:vectors=33", "nvme:serial=",
         "nvme:serial=with space", "nvme:serial=" + "x" * 21, "nvme:file=.", "e1000:mac=52:54",
+        "e1000:peer=", "e1000:peer=USER", "e1000:peer=user:", "e1000:peer=none:x",
+        "e1000:peer=tap:", "e1000:peer=tap:a b", "e1000:peer=tap:sixteen-letters-",
+        "e1000:peer=tap:a/b", "e1000:peer=tap:%d%d", "e1000:peer=tap:..", "e1000:peer=netns:", "e1000:peer=netns:a/",
+        "e1000:peer=netns:../b/c", "e1000e:peer=unix:relative", "e1000:peer=unix:/",
+        "e1000e:peer=unix:/" + "x" * 103, "e1000e:peer_address=192.0.2.1/24",
     ],
 )  # fmt: skip
 def test_a_value_that_makes_no_sense_is_refused_by_its_key(text: str, tmp_path: Path) -> None:
@@ -132,6 +138,47 @@ def test_a_comma_in_a_file_name_reaches_qemu(tmp_path: Path) -> None:
     told = parse(f"nvme:file={tmp_path}/a,,b.img").arguments(tmp_path)
     assert files(told) == [f"{tmp_path}/a,b.img"]
     assert quote("a,b") == "a,,b"
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1/33", "192.0.2", "192.0.2.1/24,192.0.2.2/24"])
+def test_an_address_that_is_none_is_refused_by_its_key(address: str) -> None:
+    device = LabDevice("e1000", {"peer": "netns:somewhere", "peer_address": address})
+    with pytest.raises(ConfigError, match=f"peer_address={address}") as caught:
+        device.check()
+    assert caught.value.hint.startswith("write for example 192.0.2.1/24")
+
+
+def test_a_wire_that_nobody_keeps_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs supplies"):
+        parse("e1000:peer=unix:/run/wire").arguments(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        ("user", "user,id=net4"),
+        ("none", "hubport,id=net4,hubid=0"),
+        (
+            "unix:/run/a,,b",
+            "dgram,id=net4,local.type=unix,local.path=/run/a,,b.nic,"
+            "remote.type=unix,remote.path=/run/a,,b",
+        ),
+    ],
+)
+def test_what_is_at_the_far_end_is_told_to_qemu(peer: str, told: str, tmp_path: Path) -> None:
+    with Supplies() as supplies:
+        flags = parse(f"e1000:peer={peer}").arguments(tmp_path, supplies=supplies)
+        assert flags[:2] == ["-netdev", told]
+        assert flags[3].startswith("e1000,netdev=net4,addr=0x4,")
+        assert supplies.fds == []
+
+
+def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
+    mine = tmp_path / "wire.nic"
+    mine.write_text("mine")
+    with Supplies() as supplies, pytest.raises(ConfigError, match="is no socket"):
+        parse(f"e1000:peer=unix:{tmp_path}/wire").arguments(tmp_path, supplies=supplies)
+    assert mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize("kind", KINDS)

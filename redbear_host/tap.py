@@ -1,0 +1,175 @@
+"""TAP interfaces: one end of an Ethernet wire is Linux's network, the other a descriptor.
+
+    with tap.make("rb%d", namespace="lab", addresses=[IPv4Interface("192.0.2.1/24")]) as made:
+        os.write(made.fd, frame)
+
+Ref: Linux, Documentation/networking/tuntap.rst; uapi linux/if_tun.h, linux/sockios.h, linux/if.h,
+linux/ipv6.h; netdevice(7), network_namespaces(7).
+
+The interface goes with its descriptor, so nothing is left whichever way we end.  By ioctls and not
+by netlink, since pyroute2 takes most of a second to import.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+from redbear_host import linux
+from redbear_host.errors import ConfigError, TransportError
+
+NAMESPACES: Final = Path("/run/netns")  # where ip-netns(8) keeps them by name
+DEVICE: Final = Path("/dev/net/tun")
+
+Address: TypeAlias = IPv4Interface | IPv6Interface
+
+_NAME: Final = re.compile(r"(?!\.\.?$)[!-$&-.0-9;-~]{1,15}", re.ASCII)  # no blank, no / : %
+
+_TUNSETIFF: Final = 0x4004_54CA
+_IFF_TAP: Final = 0x0002
+_IFF_NO_PI: Final = 0x1000  # frames alone, without flags and protocol before them
+_IFF_TUN_EXCL: Final = 0x8000  # make it: EBUSY if there is one
+
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCSIFFLAGS: Final = 0x8914
+_SIOCSIFADDR: Final = 0x8916
+_SIOCSIFNETMASK: Final = 0x891C
+_SIOCGIFINDEX: Final = 0x8933
+_IFF_UP: Final = 1
+
+_FLAGS: Final = struct.Struct("16sH22x")  # struct ifreq with ifr_flags
+_INDEX: Final = struct.Struct("16si20x")  # with ifr_ifindex
+_IPV4: Final = struct.Struct("16sHH4s16x")  # with a struct sockaddr_in
+_IPV6: Final = struct.Struct("16sIi")  # struct in6_ifreq
+
+
+class Tap:
+    """An interface that we made: its descriptor, and its name where it is."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.fd: Final = fd
+        self.name: Final = name
+
+    def __enter__(self) -> Self:
+        """Use it as a context: it is gone at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it go."""
+        os.close(self.fd)
+
+
+def is_interface(name: str) -> bool:
+    """Tell whether Linux would take this as an interface's name."""
+    return _NAME.fullmatch(name) is not None
+
+
+@contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """Let this thread be in a network namespace for as long as the block runs; "" for its own.
+
+    What is opened there belongs there for good.  `ConfigError` if there is none of that name.
+    """
+    if not namespace:
+        yield
+        return
+    path = NAMESPACES / namespace
+    with ExitStack() as held:
+        try:
+            there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                raise ConfigError(
+                    f"there is no network namespace {namespace!r}",
+                    f"make it with: ip netns add {namespace}",
+                ) from error
+            raise TransportError(f"{path} cannot be opened: {error.strerror}") from error
+        held.callback(os.close, there)
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        held.callback(os.close, home)
+        try:
+            linux.setns(there, linux.CLONE_NEWNET)
+        except OSError as error:
+            raise TransportError(
+                f"the network namespace {namespace} cannot be entered: {error.strerror}",
+                "run it with sudo",
+            ) from error
+        held.callback(linux.setns, home, linux.CLONE_NEWNET)
+        yield
+
+
+def make(name: str, namespace: str = "", addresses: Sequence[Address] = ()) -> Tap:
+    """Make an interface that is up; a `%d` in its name becomes the first number that is free.
+
+    `ConfigError` if there is one of that name: it is not ours.
+    """
+    with ExitStack() as held, inside(namespace):
+        tun = _open()
+        held.callback(os.close, tun)
+        asked = _FLAGS.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_TUN_EXCL)
+        try:
+            answer = fcntl.ioctl(tun, _TUNSETIFF, asked)
+        except OSError as error:
+            raise _refused(name, namespace, error) from error
+        given: bytes = _FLAGS.unpack(answer)[0]
+        bare = given.rstrip(b"\0")
+        try:
+            _configure(bare, addresses)
+        except OSError as error:
+            raise TransportError(
+                f"the interface {bare.decode()} cannot be set up: {error.strerror}"
+            ) from error
+        held.pop_all()
+        return Tap(tun, bare.decode())
+
+
+def _open() -> int:
+    try:
+        return os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise TransportError(
+            f"{DEVICE} cannot be opened: {error.strerror}",
+            "run it with sudo" if error.errno == errno.EACCES else "load it with: modprobe tun",
+        ) from error
+
+
+def _refused(name: str, namespace: str, error: OSError) -> ConfigError | TransportError:
+    if error.errno == errno.EBUSY:
+        where = f"-n {namespace} " if namespace else ""
+        return ConfigError(
+            f"there is an interface {name} already, which is not ours to use",
+            f"choose another name; see what it is with: ip {where}link show {name}",
+        )
+    return TransportError(
+        f"the interface {name} cannot be made: {error.strerror}",
+        "run it with sudo" if error.errno == errno.EPERM else "",
+    )
+
+
+def _configure(name: bytes, addresses: Sequence[Address]) -> None:
+    """Set addresses and bring the interface up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inet:
+        flags = _FLAGS.unpack(fcntl.ioctl(inet, _SIOCGIFFLAGS, _FLAGS.pack(name, 0)))[1]
+        fcntl.ioctl(inet, _SIOCSIFFLAGS, _FLAGS.pack(name, flags | _IFF_UP))
+        index = _INDEX.unpack(fcntl.ioctl(inet, _SIOCGIFINDEX, _INDEX.pack(name, 0)))[1]
+        for address in addresses:
+            if isinstance(address, IPv4Interface):
+                for request, value in (
+                    (_SIOCSIFADDR, address.ip),
+                    (_SIOCSIFNETMASK, address.netmask),
+                ):
+                    packed = _IPV4.pack(name, socket.AF_INET, 0, value.packed)
+                    fcntl.ioctl(inet, request, packed)
+                continue
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as inet6:
+                packed = _IPV6.pack(address.ip.packed, address.network.prefixlen, index)
+                fcntl.ioctl(inet6, _SIOCSIFADDR, packed)
