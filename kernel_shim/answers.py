@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from kernel_shim.service import Running
@@ -18,6 +18,7 @@ from redbear_host.namespace.names import known
 
 log = logging.getLogger(__name__)
 
+_Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
 _PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
@@ -34,24 +35,51 @@ class Answers:
             "namespace": self._namespace,
             "watch": self._watch,
         }
+        joins = supervisor.joins
+        # These take the descriptor that came with the question out of the list they are given.
+        self._wires: Final[dict[str, _Wire]] = {
+            "join": joins.join,
+            "part": lambda running, said, fds: joins.part(running, said),
+            "keep": joins.keep,
+        }
         supervisor.on_ask = self._on_ask
 
-    def _on_ask(self, running: Running, said: dict[str, Any]) -> None:
+    def _on_ask(self, running: Running, said: dict[str, Any], fds: list[int]) -> None:
+        if self._on_wire(running, said, fds):
+            return
         for name, handler in self._questions.items():
             may = running.service.is_kernel or name in running.service.asks
             if may and name in said:
                 try:
                     number = int(said["id"])
-                    answer, fds = handler(said)
+                    answer, sent = handler(said)
                 except (KeyError, TypeError, ValueError) as error:
                     # A daemon may have been taken over: it takes more than that to end us.
                     log.warning("%s asks %.100s: %r", running.service.name, said, error)
                     return
-                running.tell({**answer, "answer": number}, fds)
-                for fd in fds:
+                running.tell({**answer, "answer": number}, sent)
+                for fd in sent:
                     os.close(fd)
                 return
         log.error("%s asks what nobody answers: %.100s", running.service.name, said)
+
+    def _on_wire(self, running: Running, said: dict[str, Any], fds: list[int]) -> bool:
+        """Answer a question about wires (`kernel_shim.joins`); False when it is none."""
+        for name, handler in self._wires.items():
+            if name not in said or name not in running.service.asks:
+                continue
+            answer: dict[str, Any] = {}
+            try:
+                answer["answer"] = int(said["id"])
+                handler(running, said, fds)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("%s asks %.100s: %r", running.service.name, said, error)
+                return True
+            except Refused as refusal:
+                answer["errno"] = refusal.errno
+            running.tell(answer)
+            return True
+        return False
 
     def _create(self, said: dict[str, Any]) -> _Answer:
         """Mount a scheme for a program; the answer holds what it is served with, or an `errno`."""

@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from kernel_shim.device import Device
 from kernel_shim.mounted import MountedScheme
@@ -24,6 +24,8 @@ from redbear_host.sandbox.policy import Policy
 log = logging.getLogger(__name__)
 
 _SETUP_MAX: Final = 1 << 18
+
+More: TypeAlias = Callable[[list[int]], Mapping[str, Any]]
 
 _FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -46,6 +48,7 @@ class Service:
     schemes: tuple[str, ...]
     file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
     asks: frozenset[str] = frozenset()  # what it may ask: `kernel_shim.answers`
+    with_: tuple[str, ...] = ()  # how the schemes begin that it is told of: `kernel_shim.joins`
     is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
     policy: Policy | None = None  # what it may do when it serves; None: whatever root may
@@ -78,8 +81,11 @@ class Running:
         self.trace_fd = -1  # where its next lives write each access to their device's registers
         self.crashed = False  # the last life ended by its own doing, not by a kill from outside
 
-    def spawn(self, log_fd: int) -> None:
-        """Start the next life: a fresh interpreter, then the set-up over its control socket."""
+    def spawn(self, log_fd: int, more: More, facts: Mapping[str, Any]) -> None:
+        """Start the next life: a fresh interpreter, then the set-up over its control socket.
+
+        `more` adds to the set-up and its descriptors, `facts` to what this life alone is told.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)  # nothing a daemon does or leaves undone may stop the shim
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SETUP_MAX)
@@ -109,9 +115,9 @@ class Running:
         self.control = ours
         self.spawned_at = time.monotonic()
         self.state = State.STARTING
-        self._send_setup()
+        self._send_setup(more, facts)
 
-    def _send_setup(self) -> None:
+    def _send_setup(self, more: More, facts: Mapping[str, Any]) -> None:
         service = self.service
         grant: dict[str, Any] | None = None
         fds: list[int] = []
@@ -138,13 +144,14 @@ class Running:
             "schemes": entries,
             "grant": grant,
             "options": dict(service.options),
-            "facts": dict(service.facts),
+            "facts": {**service.facts, **facts},
             "kernel": service.is_kernel,
             "sandbox": service.policy and service.policy.with_uid(self.number).to_wire(),
         }
         if self.trace_fd >= 0:
             setup["trace_fd"] = len(fds)
             fds.append(self.trace_fd)
+        setup.update(more(fds))
         self.tell(setup, fds)
 
     def tell(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:

@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +23,7 @@ from kernel_shim.bind import restore
 from kernel_shim.device import Device
 from kernel_shim.forgetters import Forgetters
 from kernel_shim.guardian import start_guardian
+from kernel_shim.joins import Joins
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.programs import ProgramSchemes
 from kernel_shim.rundir import RunDir
@@ -41,6 +43,7 @@ _Note: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # a message, and wha
 _READY_WITHIN_S: Final = 30.0
 _STOP_WITHIN_S: Final = 5.0
 _BACKOFF_S: Final = 0.1  # doubled with each death before ready, or of its own doing
+_SAID_MAX: Final = 4096  # bytes of what a daemon says at once
 _LOOK_S: Final = 0.2  # `redbear-host status` takes the lock for a moment
 
 
@@ -51,6 +54,10 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _answer_nothing(running: Running, said: dict[str, Any], fds: list[int]) -> None:
+    """Be asked before somebody is there who answers."""
 
 
 class Supervisor:
@@ -71,7 +78,8 @@ class Supervisor:
         self._stopping = False
         self.opened = False  # whether there is anything to undo
         self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
-        self.on_ask: Callable[[Running, dict[str, Any]], None] = lambda running, said: None
+        self.on_ask: Callable[[Running, dict[str, Any], list[int]], None] = _answer_nothing
+        self.joins: Final = Joins()
         self._dismiss: Callable[[], None] = lambda: None
         self._forgetters: Final = Forgetters(self.loop)
         self.programs: Final = ProgramSchemes(
@@ -106,6 +114,7 @@ class Supervisor:
             self._undo.callback(lambda: unmount_all(self.mount, self._mount_created))
             linux.mount("redbear", self.mount, "tmpfs", HARMLESS, "mode=0755,size=1m")
             self._run_dir.rings.mkdir(mode=0o755, exist_ok=True)
+            self._undo.callback(self.joins.close)
             self._undo.callback(self.programs.close)
         except PermissionError:
             raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
@@ -227,6 +236,7 @@ class Supervisor:
             )
         running = Running(service, schemes, len(self._running))
         self._running.append(running)
+        self.joins.add(running)
         self._undo.callback(self._end, running)
         self._spawn(running)
         return running
@@ -278,7 +288,7 @@ class Supervisor:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log_fd = os.open(self._log_path(running), flags, 0o644)
         try:
-            running.spawn(log_fd)
+            running.spawn(log_fd, partial(self.joins.setup, running), self.joins.facts(running))
         finally:
             os.close(log_fd)
         self._note_progress()
@@ -293,14 +303,21 @@ class Supervisor:
 
     def _on_control(self, running: Running, control: socket.socket) -> None:
         try:
-            said = control.recv(4096)
+            said, fds, _, _ = socket.recv_fds(control, _SAID_MAX, 1, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:  # it was meant for a predecessor's socket with the same number
             return
         except ConnectionResetError:  # it died with an unread message of ours
-            said = b""
-        if not said:
+            said, fds = b"", []
+        if not said and not fds:
             self.loop.unwatch(control.fileno())
             return
+        try:
+            self._on_message(running, said, fds)
+        finally:
+            for fd in fds:  # what nobody has taken out
+                os.close(fd)
+
+    def _on_message(self, running: Running, said: bytes, fds: list[int]) -> None:
         message = _parsed(said)
         if message is None:
             log.warning("%s says what makes no sense: %.100r", running.service.name, said)
@@ -308,8 +325,15 @@ class Supervisor:
         if "ready" in message:
             running.state = State.READY
             running.ready_after = time.monotonic() - running.spawned_at
+            self.joins.on_ready(running)
         elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
+            self.joins.on_lost(running)
+        elif "adapter" in message:
+            try:
+                self.joins.on_facts(running, message)
+            except (TypeError, ValueError) as error:
+                log.warning("%s says of its card: %s", running.service.name, error)
         elif "crowded" in message:
             for scheme in running.schemes:
                 if scheme.name == message["crowded"]:
@@ -317,7 +341,7 @@ class Supervisor:
         elif "interrupts" in message and running.service.device is not None:
             self._note_interrupts(running.service.device, message)
         elif running.service.is_kernel or not running.service.asks.isdisjoint(message):
-            self.on_ask(running, message)
+            self.on_ask(running, message, fds)
         else:
             log.warning("%s says what it has no right to: %.100s", running.service.name, message)
         self._note_progress()
@@ -395,6 +419,7 @@ class Supervisor:
         log.error("%s is given up: %s", running.service.name, why)
         running.why = why
         running.state = State.FAILED
+        self.joins.on_lost(running)
         for scheme in running.schemes:
             scheme.fail()
         self._note_progress()

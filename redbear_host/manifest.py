@@ -5,8 +5,9 @@
 summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
 file_roots = []                       # those of them whose root is a file: /scheme/rand
-asks = []                             # what it may ask the shim: "namespace"
+asks = []                             # what it may ask the shim: "namespace", "join", …
 start = "always"                      # or "asked": only where a configuration says so
+with = ["network."]                   # started once a scheme is served whose name begins so
 
 [daemon.restart]                      # more deaths before it was ready, and it is given up
 at_most = 5
@@ -129,7 +130,8 @@ class Manifest:
     schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
     file_roots: Annotated[tuple[str, ...], "Those of them whose root is a file."] = ()
     start: Annotated[str, "When a daemon without [match] is started: always or asked."] = "always"
-    asks: Annotated[tuple[str, ...], "What it may ask the shim: namespace."] = ()
+    with_: Annotated[tuple[str, ...], "How the schemes begin that it is started with."] = ()
+    asks: Annotated[tuple[str, ...], "What it may ask the shim: namespace, join, part, keep."] = ()
     restart: Restart = field(default_factory=Restart)
     sandbox: Sandbox = field(default_factory=Sandbox)
     match: Match | None = None
@@ -210,6 +212,10 @@ def parse(name: str, text: str) -> Manifest:
         )
     for scheme in found.get("schemes", ()):
         _check_scheme(here, scheme, match)
+    if not all(found.get("with_", ("network.",))):
+        raise ConfigError(f"{here} [daemon]: with names every scheme", 'write it as ["network."]')
+    if match is not None and found.get("with_"):
+        raise ConfigError(f"{here} [daemon]: a daemon with [match] is started with its device")
     return build(
         Manifest,
         found

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from redbear_host.cli import progress
 from redbear_host.config import Config
-from redbear_host.manifest import installed
+from redbear_host.manifest import Manifest, installed
 
 if TYPE_CHECKING:
     from kernel_shim.service import Service
+    from kernel_shim.supervisor import Supervisor
 
 _ALWAYS: Final = "always"
 
@@ -38,29 +40,61 @@ def base_services(wanted: Config, functions: Sequence[Mapping[str, Any]]) -> lis
 
     `functions` say what was taken, for pcid: see `Planned.take`.
     """
+    return [
+        _service(manifest, wanted, _pci_facts(functions) if manifest.name == "pcid" else {})
+        for manifest in _without_device(wanted)
+        if not manifest.with_
+    ]
+
+
+def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
+    """Start the daemons that come with schemes (`with` in their manifests), where those are served.
+
+    May be called again whenever a device was added: what runs already is left alone.
+    """
+    waiting = [manifest for manifest in _without_device(wanted) if manifest.with_]
+    while True:
+        running = {one.service.name for one in supervisor.services}
+        due = [
+            manifest
+            for manifest in waiting
+            if manifest.name not in running
+            and any(name.startswith(manifest.with_) for name in supervisor.joins.served)
+        ]
+        if not due:
+            return
+        # One of them may be what another comes with.
+        with progress.step(f"start {', '.join(manifest.name for manifest in due)}"):
+            supervisor.start(*(_service(manifest, wanted, {}) for manifest in due))
+
+
+def _without_device(wanted: Config) -> list[Manifest]:
+    """Return the daemons that drive no device, but for those that must be asked for and are not."""
+    return [
+        manifest
+        for manifest in installed()
+        if manifest.match is None and (manifest.start == _ALWAYS or manifest.name in wanted.daemons)
+    ]
+
+
+def _service(manifest: Manifest, wanted: Config, facts: Mapping[str, Any]) -> Service:
     from kernel_shim.service import Service
 
-    scratch = {"scratch": str(wanted.general.run_dir / "scratch")}  # goes with the instance
-    found = []
-    for manifest in installed():
-        asked = manifest.name in wanted.daemons
-        if manifest.match is not None or (manifest.start != _ALWAYS and not asked):
-            continue
-        found.append(
-            Service(
-                name=manifest.name,
-                module=manifest.module,
-                schemes=manifest.scheme_names(None),
-                file_roots=manifest.file_roots,
-                asks=frozenset(manifest.asks),
-                policy=wanted.policy(manifest),
-                options=wanted.options(manifest),
-                facts=scratch | (_pci_facts(functions) if manifest.name == "pcid" else {}),
-                early_deaths=manifest.restart.at_most,
-                within=float(manifest.restart.within),
-            )
-        )
-    return found
+    run_dir = wanted.general.run_dir
+    places = {"scratch": str(run_dir / "scratch"), "run_dir": str(run_dir)}
+    return Service(
+        name=manifest.name,
+        module=manifest.module,
+        schemes=manifest.scheme_names(None),
+        file_roots=manifest.file_roots,
+        asks=frozenset(manifest.asks),
+        with_=manifest.with_,
+        policy=wanted.policy(manifest),
+        options=wanted.options(manifest),
+        facts={**places, **facts},
+        early_deaths=manifest.restart.at_most,
+        within=float(manifest.restart.within),
+    )
 
 
 def _pci_facts(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from redbear_host import config, log
 from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
 from redbear_host.cli.arguments import path_argument
-from redbear_host.cli.base import base_services, kernel_service
+from redbear_host.cli.base import base_services, kernel_service, start_class_services
 from redbear_host.cli.detach import Detached
 from redbear_host.cli.plan import Planned, check_lab, plan
 from redbear_host.cli.tree import tree
@@ -139,6 +139,7 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             supervisor.start(*base)
         for one in planned:
             one.start(supervisor, wanted)
+        start_class_services(supervisor, wanted)
         devices = [one.service for one in supervisor.services if one.service.device is not None]
         shown = {"pci"}.union(*(service.schemes for service in devices))
         for line in tree(wanted.general.mount, shown):
