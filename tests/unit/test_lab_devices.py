@@ -72,8 +72,9 @@ def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
         "nvme:serial=with space", "nvme:serial=" + "x" * 21, "nvme:file=.", "e1000:mac=52:54",
         "e1000:peer=", "e1000:peer=USER", "e1000:peer=user:", "e1000:peer=none:x",
         "e1000:peer=tap:", "e1000:peer=tap:a b", "e1000:peer=tap:sixteen-letters-",
-        "e1000:peer=tap:a/b", "e1000:peer=tap:%d%d", "e1000:peer=tap:..", "e1000:peer=netns:", "e1000:peer=netns:a/",
-        "e1000:peer=netns:../b/c", "e1000e:peer=unix:relative", "e1000:peer=unix:/",
+        "e1000:peer=tap:a/b", "e1000:peer=tap:%d%d", "e1000:peer=tap:..",
+        "e1000:peer=netns:", "e1000:peer=netns:a/", "e1000:peer=netns:../b/c",
+        "e1000e:peer=unix:relative", "e1000:peer=unix:/",
         "e1000e:peer=unix:/" + "x" * 103, "e1000e:peer_address=192.0.2.1/24",
     ],
 )  # fmt: skip
