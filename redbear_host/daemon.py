@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import Any, Final, Protocol, Self
 
 from redbear_host import log
-from redbear_host.errors import DeviceError, ProtocolError
+from redbear_host.errors import DeviceError, ProtocolError, Refused
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.pci.header import INTERRUPT_LINE
 from redbear_host.hw.ports import InterruptKind, PciFunction
@@ -58,6 +58,34 @@ class Timed(Protocol):
         ...
 
 
+class Joinable(Protocol):
+    """The scheme of a network card: services put TAPs into it (`kernel_shim.joins`)."""
+
+    name: str
+    on_facts: Callable[[dict[str, Any]], object]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What they want to know of the card."""
+        ...
+
+    def end_batch(self) -> None:
+        """Run at the end of every round."""
+        ...
+
+    def join(self, fd: int, by: str, mac: str | None = None) -> None:
+        """Take a TAP; if it raises `Refused` it was not taken."""
+        ...
+
+    def part(self, by: str) -> None:
+        """Let a service's TAP go."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all."""
+        ...
+
+
 def _then(first: Callable[[], object], second: Callable[[], object]) -> Callable[[], None]:
     def both() -> None:
         first()
@@ -91,7 +119,7 @@ class Daemon(ExitStack):
         self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
         """Called with what the shim says later, and descriptors, which are the callee's to close.
 
-        Only the daemon of the kernel's schemes is told anything but to stop.
+        The daemon of the kernel's schemes is told what there is; `serve_network` hears of joins.
         """
 
     @classmethod
@@ -248,6 +276,39 @@ class Daemon(ExitStack):
         ring = RingDoor(self._fds[entry["listener_fd"]], scheme, self.loop, meter)
         self.callback(ring.close)
         ring.start()
+
+    def serve_network(self, scheme: Joinable) -> None:
+        """Do what a network card's scheme needs beside `serve`, after it.
+
+        The shim hears of the card, and the TAPs that services have put into it are joined: those
+        that a predecessor had at once.
+        """
+
+        def say(facts: dict[str, Any]) -> None:
+            self.say({"adapter": scheme.name, "facts": facts})
+
+        def join(said: Mapping[str, Any], fd: int) -> None:
+            try:
+                scheme.join(fd, said["by"], said["mac"])
+            except Refused as refusal:
+                os.close(fd)
+                logging.getLogger(__name__).warning("%s joins nothing: %s", said["by"], refusal)
+
+        def on_told(message: dict[str, Any], fds: list[int]) -> None:
+            if message.get("join") == scheme.name and len(fds) == 1:
+                join(message, fds[0])
+            elif message.get("part") == scheme.name:
+                scheme.part(message["by"])
+            else:
+                _ignore(message, fds)
+
+        self.callback(scheme.close)
+        self.loop.at_round_end(scheme.end_batch)
+        for entry in self._setup.get("joins", ()):
+            join(entry, self._fds[entry["fd"]])
+        scheme.on_facts = say
+        say(scheme.facts)
+        self.on_told = on_told
 
     def run(self) -> None:
         """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""

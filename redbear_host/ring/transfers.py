@@ -30,12 +30,13 @@ class Transfers:
 
     def __init__(self, scheme: Scheme) -> None:
         self._scheme: Final = scheme
+        call = self._call_in_place if scheme.calls_in_place else self._call
         self.table: Final[dict[int, tuple[Handler, Finisher]]] = {
             Opcode.READ: (self._read, self._have_read),
             Opcode.WRITE: (self._write, self._number),
             Opcode.FSYNC: (self._fsync, self._nothing),
             Opcode.FTRUNCATE: (self._ftruncate, self._nothing),
-            Opcode.CALL: (self._call, self._have_called),
+            Opcode.CALL: (call, self._have_called),
             Opcode.SENDFD: (self._sendfd, self._number),
             Opcode.RECVFD: (self._recvfd, self._have_fds),
             Opcode.MMAP_PREP: (self._mmap_prep, self._have_mapped),
@@ -128,6 +129,20 @@ class Transfers:
             request.weight = len(payload)
         done = self._scheme.call(handle.number, memoryview(payload), entry[6:9], request)
         return done if done is LATER else self._have_called(request, entry, done)
+
+    def _call_in_place(self, request: RingRequest, entry: SqeCopy) -> int | Later:
+        client = request.client
+        handle = client.handles.get(entry[3])
+        at, size = entry[4:6]
+        if size > TRANSFER_MOST:
+            raise Refused(e.EINVAL)
+        if at + size > client.arena:
+            raise Refused(e.EFAULT)
+        if size >= LARGE:
+            client.moved += size
+        start = client.arena_at + at
+        with memoryview(client.map) as whole, whole[start : start + size] as payload:
+            return self._scheme.call(handle.number, payload, entry[6:9], request)
 
     @staticmethod
     def _have_called(request: RingRequest, entry: SqeCopy, result: Any) -> int:

@@ -1,7 +1,7 @@
 """Names a list may use for the arguments of system calls.
 
-Ref: linux uapi asm-generic/{fcntl,ioctls,mman-common}.h, linux/{fcntl,fuse,memfd}.h; VFIO's are in
-redbear_host.hw.vfio.ioctls.
+Ref: linux uapi asm-generic/{fcntl,ioctls,mman-common}.h, linux/{fcntl,fuse,if_tun,memfd,sockios}.h;
+VFIO's are in redbear_host.hw.vfio.ioctls.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ CONSTANTS: Final[dict[str, int]] = {
     "FUSE_DEV_IOC_BACKING_OPEN": 0x4010_E501,
     "MFD_HUGETLB": 4,
     "PROT_EXEC": mmap.PROT_EXEC,
+    "SIOCGIFHWADDR": 0x8927,
     "TCGETS": termios.TCGETS,
     "TCSBRK": termios.TCSBRK,
     "TCSETS": termios.TCSETS,
@@ -60,6 +61,8 @@ CONSTANTS: Final[dict[str, int]] = {
     "O_RDWR": os.O_RDWR,
     "O_TRUNC": os.O_TRUNC,
     "O_WRONLY": os.O_WRONLY,
+    "TUNGETIFF": 0x8004_54D2,
+    "TUNSETCARRIER": 0x4004_54E2,
     "VFIO_DEVICE_GET_INFO": vfio.DEVICE_GET_INFO,
     "VFIO_DEVICE_GET_IRQ_INFO": vfio.DEVICE_GET_IRQ_INFO,
     "VFIO_DEVICE_GET_REGION_INFO": vfio.DEVICE_GET_REGION_INFO,

@@ -91,6 +91,11 @@ class Scheme:
     """For how many seconds the kernel may believe what it was told of a name and its facts.  More
     than 0 is right only where every change is made through this one mount, and by one name."""
 
+    calls_in_place: ClassVar[bool] = False
+    """True when `call` is to be given the ring client's own memory instead of a copy, to save two
+    of all.  The client can change it at any time, so only what was copied out of it may be checked;
+    it is answered at once or parked (EWOULDBLOCK), and no view of it is kept."""
+
     listeners: tuple[Callable[[int, int], None], ...] = ()
     """The doors it is served through, which add themselves; see `post_fevent`."""
 
@@ -115,6 +120,12 @@ class Scheme:
         `O_SYMLINK` opens a link itself, and reading it gives the target.
         """
         raise Refused(e.ENOENT)
+
+    def hold_to_redox(self, handle: int) -> None:
+        """Hear that `handle` was opened by a libredox program, at the ring door.
+
+        Where plain programs are allowed more than Redox allows, its own rules hold for this one.
+        """
 
     def dup(self, handle: int, name: Bytes, request: Request) -> Opened | Foreign | Later:
         """Open something by name relative to an open handle (a listener's "listen", …)."""
