@@ -1,0 +1,1 @@
+"""A DHCP client, which Redox calls dhcpd: addresses for the adapters of the scheme `netcfg`."""
