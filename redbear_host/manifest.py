@@ -16,6 +16,7 @@ within = "10s"
 [sandbox]                             # absent: it holds what it was handed, and nothing else
 keeps = ["CAP_SETUID"]                # capabilities it does not give up
 root = "path"                         # the option naming the folder that stays visible to it
+network = false                       # true: it stays in the network namespace it has made itself
 
 [match]                               # absent: the daemon drives no PCI function
 class = 0x01
@@ -73,6 +74,7 @@ class Sandbox:
 
     keeps: Annotated[tuple[str, ...], "Capabilities."] = ()
     root: Annotated[str, "The option that names a folder, which it sees as its root."] = ""
+    network: Annotated[bool, "It stays in a network namespace that it makes for itself."] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,12 @@ class Manifest:
         """Say what it may do once it is locked in, with these options and by this landing."""
         root = str(options[self.sandbox.root]) if self.sandbox.root else None
         rules = of_daemon(self.name, () if landing is None else (landing,))
-        return Policy(rules=tuple(rules), keeps=self.sandbox.keeps, root=root)
+        return Policy(
+            rules=tuple(rules),
+            keeps=self.sandbox.keeps,
+            root=root,
+            network=self.sandbox.network,
+        )
 
     def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:
         """Name its schemes for the function it drives; None for one that drives none."""

@@ -22,6 +22,9 @@ KEEPABLE: Final = {
     "CAP_FSETID": 4,
     "CAP_SETGID": 6,
     "CAP_SETUID": 7,
+    "CAP_NET_BIND_SERVICE": 10,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
     "CAP_SYS_ADMIN": 21,
     "CAP_MKNOD": 27,
 }

@@ -9,12 +9,18 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import socket
 import termios
 from typing import Final
 
 from redbear_host.hw.vfio import ioctls as vfio
 
+# Sockets of a daemon are made so, in one call.
+_QUICK: Final = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+
 CONSTANTS: Final[dict[str, int]] = {
+    "AF_INET": socket.AF_INET,
+    "AF_INET6": socket.AF_INET6,
     "AT_EMPTY_PATH": 0x1000,
     "F_ADD_SEALS": fcntl.F_ADD_SEALS,
     "F_DUPFD_CLOEXEC": fcntl.F_DUPFD_CLOEXEC,
@@ -36,6 +42,9 @@ CONSTANTS: Final[dict[str, int]] = {
     "MFD_HUGETLB": 4,
     "PROT_EXEC": mmap.PROT_EXEC,
     "SIOCGIFHWADDR": 0x8927,
+    "SOCK_DGRAM": socket.SOCK_DGRAM | _QUICK,
+    "SOCK_RAW": socket.SOCK_RAW | _QUICK,
+    "SOCK_STREAM": socket.SOCK_STREAM | _QUICK,
     "TCGETS": termios.TCGETS,
     "TCSBRK": termios.TCSBRK,
     "TCSETS": termios.TCSETS,
@@ -57,12 +66,18 @@ CONSTANTS: Final[dict[str, int]] = {
     "TIOCSWINSZ": termios.TIOCSWINSZ,
     "CLONE_THREAD": 0x0001_0000,
     "CLOCK_MONOTONIC": 1,
+    "IPPROTO_ICMP": socket.IPPROTO_ICMP,
+    "IPPROTO_ICMPV6": socket.IPPROTO_ICMPV6,
+    "IPPROTO_IP": socket.IPPROTO_IP,
+    "IPPROTO_TCP": socket.IPPROTO_TCP,
+    "IPPROTO_UDP": socket.IPPROTO_UDP,
     "O_CREAT": os.O_CREAT,
     "O_RDWR": os.O_RDWR,
     "O_TRUNC": os.O_TRUNC,
     "O_WRONLY": os.O_WRONLY,
     "TUNGETIFF": 0x8004_54D2,
     "TUNSETCARRIER": 0x4004_54E2,
+    "TUNSETIFF": 0x4004_54CA,
     "VFIO_DEVICE_GET_INFO": vfio.DEVICE_GET_INFO,
     "VFIO_DEVICE_GET_IRQ_INFO": vfio.DEVICE_GET_IRQ_INFO,
     "VFIO_DEVICE_GET_REGION_INFO": vfio.DEVICE_GET_REGION_INFO,

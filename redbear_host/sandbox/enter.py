@@ -33,17 +33,18 @@ def enter(policy: Policy, readable: Sequence[int] = ()) -> None:
     Below the directories behind the descriptors `readable`, files can still be opened and read.
     `TransportError` names the step that failed: the process is half locked in then, and must end.
     """
+    beneath = None if policy.root is None else "/"
     steps: list[tuple[str, Callable[[], object]]] = [
         ("one thread", _check_alone),
         ("imports", imports.close),
         ("keyring", _join_empty_keyring),
         ("limits", _limit),
-        ("namespaces", partial(namespaces.leave, policy.root)),
+        ("namespaces", partial(namespaces.leave, policy.root, policy.network)),
         ("no_new_privs", partial(linux.prctl, _PR_SET_NO_NEW_PRIVS, 1)),
         ("bounding set", partial(capabilities.empty_bounding_set, policy.keeps)),
         ("user and capabilities", partial(capabilities.become, policy.uid, policy.keeps)),
         ("dumpable", partial(linux.prctl, _PR_SET_DUMPABLE, 0)),
-        ("Landlock", partial(landlock.restrict, None if policy.root is None else "/", readable)),
+        ("Landlock", partial(landlock.restrict, beneath, readable, policy.network)),
         ("seccomp", partial(seccomp.install, policy.rules)),
     ]
     for name, step in steps:

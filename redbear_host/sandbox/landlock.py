@@ -70,12 +70,12 @@ def handled(offered: int) -> tuple[int, int, int]:
     return files, network, scopes
 
 
-def restrict(beneath: str | None, readable: Sequence[int] = ()) -> None:
+def restrict(beneath: str | None, readable: Sequence[int] = (), network: bool = False) -> None:
     """Take away all rights Landlock knows, but those over files below `beneath`, if given.
 
     Nothing there can be executed, nor a device file be sent an ioctl.  Below the open directories
-    `readable`, files can be read.  A kernel without Landlock, or with an old one, is told of in the
-    log: the other walls stand without it.
+    `readable`, files can be read.  With `network`, TCP stays as it is.  A kernel without Landlock,
+    or with an old one, is told of in the log: the other walls stand without it.
     """
     offered = version()
     lacks = missing(offered)
@@ -85,8 +85,8 @@ def restrict(beneath: str | None, readable: Sequence[int] = ()) -> None:
         )
     if not offered:
         return
-    files, network, scopes = handled(offered)
-    attributes = struct.pack("=QQQ", files, network, scopes)
+    files, ports, scopes = handled(offered)
+    attributes = struct.pack("=QQQ", files, 0 if network else ports, scopes)
     # Version 1 to 3 know the first word only, 4 and 5 two.
     size = 8 if offered < _NETWORK_SINCE else 16 if offered < _SCOPES_SINCE else 24
     rules = linux.syscall(_CREATE_RULESET, attributes, size, 0)

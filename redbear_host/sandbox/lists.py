@@ -6,6 +6,7 @@ getrandom                                # fresh seeds
 ioctl 1 in FIONBIO FIOCLEX               # Python's set_blocking, set_inheritable
 mmap 2 without PROT_EXEC                 # memory, never code
 newfstatat 3 with AT_EMPTY_PATH          # fstat, never by a path
+socket 0 in AF_INET and 1 in SOCK_DGRAM  # both hold
 ```
 
 The number counts the call's arguments from 0; all that can be looked at are 32 bits wide, or have
@@ -83,6 +84,12 @@ def _rule(place: str, call: str, rest: list[str]) -> Rule:
         )
     if not rest:
         return Rule(call)
+    if "and" in rest:
+        at = rest.index("and")
+        first, second = (_rule(place, call, part) for part in (rest[:at], rest[at + 1 :]))
+        if Check.ALWAYS in (first.check, second.check):
+            raise ConfigError(f"{place}: 'and' does not stand between two checks")
+        return first._replace(also=second)
     if len(rest) < 3 or rest[1] not in (Check.IN, Check.WITHOUT, Check.WITH):
         raise ConfigError(
             f"{place}: {' '.join(rest)!r} is no check", "write it as: mmap 2 without PROT_EXEC"

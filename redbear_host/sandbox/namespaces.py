@@ -5,6 +5,7 @@ Ref: namespaces(7), pivot_root(2), mount_namespaces(7).
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -18,12 +19,16 @@ _HARMLESS: Final = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 _POINT: Final = Path("/proc")
 
 
-def leave(root: str | None) -> None:
+def leave(root: str | None, network: bool = False) -> None:
     """Move to new namespaces, where `/` is empty and read-only, or the folder `root`.
 
-    Of `root`, mounts below it are there too, and unmounting one outside takes it away here.
+    Of `root`, mounts below it are there too, and unmounting one outside takes it away here.  With
+    `network` the process stays in the network namespace that it has made for itself; `OSError`
+    (EPERM) if that is still the one of who started it.
     """
-    linux.unshare(_OWN)
+    if network and _same_network("self", os.getppid()):
+        raise OSError(errno.EPERM, "the daemon has made no network of its own")
+    linux.unshare(_OWN & ~linux.CLONE_NEWNET if network else _OWN)
     # Slaves: nothing done here is seen outside, and what is unmounted outside is not held here.
     linux.mount("", Path("/"), "", linux.MS_REC | linux.MS_SLAVE)
     if root is None:
@@ -36,3 +41,9 @@ def leave(root: str | None) -> None:
     linux.pivot_root(".", ".")
     linux.umount(Path("."), linux.MNT_DETACH)
     os.chdir("/")
+
+
+def _same_network(one: str | int, other: str | int) -> bool:
+    paths = (f"/proc/{process}/ns/net" for process in (one, other))
+    first, second = (os.stat(path) for path in paths)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)

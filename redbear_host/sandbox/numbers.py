@@ -29,12 +29,14 @@ ARCHITECTURES: Final = (
 # fmt: off
 NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "accept4": (288, 242),
+    "bind": (49, 200),
     "brk": (12, 214),
     "chdir": (80, 49),
     "clock_getres": (229, 114),
     "clock_gettime": (228, 113),
     "clock_nanosleep": (230, 115),
     "close": (3, 57),
+    "connect": (42, 203),
     "copy_file_range": (326, 285),
     "dup": (32, 23),
     "dup3": (292, 24),

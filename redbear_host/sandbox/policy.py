@@ -19,6 +19,7 @@ class Policy:
     rules: tuple[Rule, ...]
     keeps: tuple[str, ...] = ()  # capabilities
     root: str | None = None  # the folder that stays visible, as `/`; None: nothing does
+    network: bool = False  # it stays in the network namespace it has made; else in an empty one
     uid: int = FIRST_UID  # and group
 
     def with_uid(self, number: int) -> Policy:
@@ -31,6 +32,7 @@ class Policy:
             "rules": to_wire(self.rules),
             "keeps": list(self.keeps),
             "root": self.root,
+            "network": self.network,
             "uid": self.uid,
         }
 
@@ -41,5 +43,6 @@ class Policy:
             rules=tuple(from_wire(said["rules"])),
             keeps=tuple(said["keeps"]),
             root=said["root"],
+            network=said["network"],
             uid=said["uid"],
         )

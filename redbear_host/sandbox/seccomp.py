@@ -83,19 +83,33 @@ def _body(rules: Sequence[Rule]) -> list[Instruction]:
         return [_ALLOW]
     body = []
     for rule in rules:
-        body.append(Instruction(LOAD, ARGUMENTS_AT + 8 * rule.argument))
-        if rule.check is Check.IN:
-            for value in rule.values:
-                body += [Instruction(JUMP_EQUAL, value, no=1), _ALLOW]
-            continue
-        bits = 0
-        for value in rule.values:
-            bits |= value
-        if rule.check is Check.WITH:
-            body += [Instruction(JUMP_BITS, bits, no=1), _ALLOW]
-        else:
-            body += [Instruction(JUMP_BITS, bits, yes=1), _ALLOW]
+        tests = [_ALLOW]
+        for condition in reversed(rule.conditions):
+            tests = _test(condition, len(tests)) + tests
+        body += tests
     return [*body, _DENY]
+
+
+def _test(rule: Rule, then: int) -> list[Instruction]:
+    """Return what goes on with the next instruction if a check holds, else `then` later."""
+    if then + len(rule.values) > _JUMP_MAX:
+        raise ValueError(f"the checks of {rule.call} are too many for one line")
+    load = Instruction(LOAD, ARGUMENTS_AT + 8 * rule.argument)
+    if rule.check is Check.IN:
+        last = len(rule.values) - 1
+        return [
+            load,
+            *(
+                Instruction(JUMP_EQUAL, value, yes=last - index, no=0 if index < last else then)
+                for index, value in enumerate(rule.values)
+            ),
+        ]
+    bits = 0
+    for value in rule.values:
+        bits |= value
+    if rule.check is Check.WITH:
+        return [load, Instruction(JUMP_BITS, bits, no=then)]
+    return [load, Instruction(JUMP_BITS, bits, yes=then)]
 
 
 def install(rules: Sequence[Rule]) -> None:

@@ -114,6 +114,29 @@ def test_arguments_are_looked_at():
     assert decide(program, stat, 3, 0, 0, 0x100) == DENY
 
 
+def test_both_sides_of_an_and_must_hold():
+    line = "socket 0 in AF_INET AF_INET6 and 1 in SOCK_DGRAM SOCK_RAW and 2 in IPPROTO_IP 0x11"
+    rules = parse(f"{line}  # datagrams\nsocket 0 in 0x10 and 1 without 0x4 # netlink\n", HERE)
+    assert from_wire(to_wire(rules)) == rules
+    program = seccomp.build(rules, X86)
+    datagrams, raw, stream = (CONSTANTS[f"SOCK_{kind}"] for kind in ("DGRAM", "RAW", "STREAM"))
+    for family in (2, 10):
+        for kind in (datagrams, raw):
+            for protocol in (0, 17):
+                assert decide(program, 41, family, kind, protocol) == ALLOW
+            assert decide(program, 41, family, kind, 6) == DENY
+        assert decide(program, 41, family, stream, 0) == DENY
+    assert decide(program, 41, 1, datagrams, 0) == DENY
+    assert decide(program, 41, 16, 3, 0) == ALLOW
+    assert decide(program, 41, 16, 4, 0) == DENY
+
+
+@pytest.mark.parametrize("line", ["socket and 1 in 3", "socket 1 in 3 and", "read 0 in 1 and 2"])
+def test_an_and_without_two_checks_is_refused(line):
+    with pytest.raises(ConfigError):
+        parse(f"{line} # why", HERE)
+
+
 def test_other_architectures_kill_and_x32_is_denied():
     program = seccomp.build([Rule("read"), Rule("write")], X86)
     assert decide(program, 0) == ALLOW
