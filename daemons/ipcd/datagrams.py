@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from daemons.ipcd import calls as c
 from daemons.ipcd.ends import Socket
 from daemons.ipcd.inbox import Inbox, Message, close_all
 from daemons.ipcd.names import LISTEN, NamedScheme, raw
@@ -18,6 +17,7 @@ from daemons.ipcd.tokens import Tokens
 from daemons.ipcd.uds import answer, bind_name, deliver, fetch, keep, option, rooms
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
+from redbear_host.classes import socket_calls as c
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Caller, Request
 from redbear_host.scheme.scheme import Bytes, Foreign, Opened

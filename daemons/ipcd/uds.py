@@ -12,7 +12,6 @@ import socket as linux_socket
 from collections.abc import Sequence
 from typing import Final
 
-from daemons.ipcd import calls as c
 from daemons.ipcd.ends import Listener, Socket, pair
 from daemons.ipcd.inbox import FDS, ROOM, Message, close_all
 from daemons.ipcd.names import LISTEN, raw
@@ -20,6 +19,7 @@ from daemons.ipcd.streams import StreamScheme
 from daemons.ipcd.tokens import Tokens
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
+from redbear_host.classes import socket_calls as c
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Later, Request
 from redbear_host.scheme.scheme import Bytes, Foreign, Opened

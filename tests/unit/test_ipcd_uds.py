@@ -7,12 +7,12 @@ import struct
 import pytest
 from asked import Asked, Posted, errno_of, opened
 
-from daemons.ipcd import calls as c
 from daemons.ipcd.datagrams import MOST, DatagramScheme
 from daemons.ipcd.inbox import FDS
 from daemons.ipcd.uds import UdsStreamScheme
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
+from redbear_host.classes import socket_calls as c
 from redbear_host.scheme.scheme import ROOT
 
 MAKE = f.O_CREAT | f.O_RDWR

@@ -1,4 +1,4 @@
-"""What a Unix socket's calls carry: Redox's SocketCall verbs and the shape of a message.
+"""What a socket's calls carry: Redox's SocketCall verbs and the shape of a message.
 
 A message is, with every length a 64-bit word: the length of a name and the name, the length of the
 payload and the payload, then any number of control records: level (i32), type (i32), length, data.
