@@ -4,10 +4,10 @@
         os.write(made.fd, frame)
 
 Ref: Linux, Documentation/networking/tuntap.rst; uapi linux/if_tun.h, linux/sockios.h, linux/if.h,
-linux/ipv6.h; netdevice(7), network_namespaces(7).
+linux/if_addr.h, linux/netlink.h; netdevice(7), rtnetlink(7), network_namespaces(7).
 
-The interface goes with its descriptor, so nothing is left whichever way we end.  By ioctls and not
-by netlink, since pyroute2 takes most of a second to import.
+The interface goes with its descriptor, so nothing is left whichever way we end.  Without pyroute2,
+which takes most of a second to import.
 """
 
 from __future__ import annotations
@@ -41,15 +41,24 @@ _IFF_TUN_EXCL: Final = 0x8000  # make it: EBUSY if there is one
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
-_SIOCSIFADDR: Final = 0x8916
-_SIOCSIFNETMASK: Final = 0x891C
+_SIOCSIFHWADDR: Final = 0x8924
 _SIOCGIFINDEX: Final = 0x8933
 _IFF_UP: Final = 1
+_ARPHRD_ETHER: Final = 1
 
 _FLAGS: Final = struct.Struct("16sH22x")  # struct ifreq with ifr_flags
 _INDEX: Final = struct.Struct("16si20x")  # with ifr_ifindex
-_IPV4: Final = struct.Struct("16sHH4s16x")  # with a struct sockaddr_in
-_IPV6: Final = struct.Struct("16sIi")  # struct in6_ifreq
+_ADDRESS: Final = struct.Struct("16sH6s16x")  # with ifr_hwaddr
+
+_NLMSG: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_IFADDRMSG: Final = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_RTATTR: Final = struct.Struct("=HH")  # length, type
+_RTM_NEWADDR: Final = 20
+_NEW: Final = 0x0001 | 0x0004 | 0x0200 | 0x0400  # REQUEST, ACK, EXCL, CREATE
+_IFA_ADDRESS: Final = 1
+_IFA_LOCAL: Final = 2
+_IFA_BROADCAST: Final = 4
+_ANSWER_MOST: Final = 4096
 
 
 class Tap:
@@ -77,12 +86,15 @@ def is_interface(name: str) -> bool:
 def inside(namespace: str) -> Iterator[None]:
     """Let this thread be in a network namespace for as long as the block runs; "" for its own.
 
-    What is opened there belongs there for good.  `ConfigError` if there is none of that name.
+    It is named as `ip netns` names it, or by a process that is in it.  What is opened there belongs
+    there for good.  `ConfigError` if there is none of that name.
     """
     if not namespace:
         yield
         return
     path = NAMESPACES / namespace
+    if namespace.isdecimal() and not path.exists():
+        path = Path("/proc", namespace, "ns/net")
     with ExitStack() as held:
         try:
             there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -107,10 +119,13 @@ def inside(namespace: str) -> Iterator[None]:
         yield
 
 
-def make(name: str, namespace: str = "", addresses: Sequence[Address] = ()) -> Tap:
+def make(
+    name: str, namespace: str = "", addresses: Sequence[Address] = (), mac: bytes = b""
+) -> Tap:
     """Make an interface that is up; a `%d` in its name becomes the first number that is free.
 
-    `ConfigError` if there is one of that name: it is not ours.
+    Its hardware address is `mac`, or Linux's choice.  `ConfigError` if there is one of that name:
+    it is not ours.
     """
     with ExitStack() as held, inside(namespace):
         tun = _open()
@@ -123,7 +138,7 @@ def make(name: str, namespace: str = "", addresses: Sequence[Address] = ()) -> T
         given: bytes = _FLAGS.unpack(answer)[0]
         bare = given.rstrip(b"\0")
         try:
-            _configure(bare, addresses)
+            _configure(bare, addresses, mac)
         except OSError as error:
             raise TransportError(
                 f"the interface {bare.decode()} cannot be set up: {error.strerror}"
@@ -155,21 +170,31 @@ def _refused(name: str, namespace: str, error: OSError) -> ConfigError | Transpo
     )
 
 
-def _configure(name: bytes, addresses: Sequence[Address]) -> None:
+def _configure(name: bytes, addresses: Sequence[Address], mac: bytes) -> None:
     """Set addresses and bring the interface up."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inet:
+        if mac:
+            fcntl.ioctl(inet, _SIOCSIFHWADDR, _ADDRESS.pack(name, _ARPHRD_ETHER, mac))
         flags = _FLAGS.unpack(fcntl.ioctl(inet, _SIOCGIFFLAGS, _FLAGS.pack(name, 0)))[1]
         fcntl.ioctl(inet, _SIOCSIFFLAGS, _FLAGS.pack(name, flags | _IFF_UP))
         index = _INDEX.unpack(fcntl.ioctl(inet, _SIOCGIFINDEX, _INDEX.pack(name, 0)))[1]
-        for address in addresses:
-            if isinstance(address, IPv4Interface):
-                for request, value in (
-                    (_SIOCSIFADDR, address.ip),
-                    (_SIOCSIFNETMASK, address.netmask),
-                ):
-                    packed = _IPV4.pack(name, socket.AF_INET, 0, value.packed)
-                    fcntl.ioctl(inet, request, packed)
-                continue
-            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as inet6:
-                packed = _IPV6.pack(address.ip.packed, address.network.prefixlen, index)
-                fcntl.ioctl(inet6, _SIOCSIFADDR, packed)
+    if addresses:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
+            for address in addresses:
+                _add_address(route, index, address)
+
+
+def _add_address(route: socket.socket, index: int, address: Address) -> None:
+    """Give interface `index` one more address, by RTM_NEWADDR."""
+    attributes = [(_IFA_LOCAL, address.ip.packed), (_IFA_ADDRESS, address.ip.packed)]
+    family = socket.AF_INET6
+    if isinstance(address, IPv4Interface):
+        family = socket.AF_INET
+        attributes.append((_IFA_BROADCAST, address.network.broadcast_address.packed))
+    body = _IFADDRMSG.pack(family, address.network.prefixlen, 0, 0, index)
+    for kind, value in attributes:
+        body += _RTATTR.pack(_RTATTR.size + len(value), kind) + value
+    route.send(_NLMSG.pack(_NLMSG.size + len(body), _RTM_NEWADDR, _NEW, 0, 0) + body)
+    (code,) = struct.unpack_from("=i", route.recv(_ANSWER_MOST), _NLMSG.size)  # struct nlmsgerr
+    if code:
+        raise OSError(-code, f"{address}: {os.strerror(-code)}")
