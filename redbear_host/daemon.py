@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError, Refused
@@ -35,6 +35,9 @@ from redbear_host.scheme.scheme import Scheme
 from schemefs.connection import Connection
 from schemefs.door import Door
 from schemefs.journal import Journal
+
+if TYPE_CHECKING:
+    from redbear_host.scheme.clients import Copier
 
 _MESSAGE_MAX: Final = 1 << 20
 _FDS_MAX: Final = 253  # SCM_MAX_FD
@@ -114,6 +117,7 @@ class Daemon(ExitStack):
         self._fds: Final = fds
         self._control: Final = control
         self.callback(control.close)
+        self._copier = self._reach_clients()
         self._served = 0  # schemes whose mount is there
         self.readable: Final[list[int]] = []  # open directories it may read files of, locked in
         self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
@@ -155,6 +159,17 @@ class Daemon(ExitStack):
 
             return TracedFunction(function, self._tell(self._fds[self._setup["trace_fd"]]))
         return function
+
+    def _reach_clients(self) -> Copier | None:
+        """Make the daemon's end of the shim's copier, if its manifest asks for it."""
+        if "client_fd" not in self._setup:
+            return None
+        from redbear_host.scheme.clients import Copier
+
+        client_fd, staging_fd = (self._fds[self._setup[k]] for k in ("client_fd", "staging_fd"))
+        copier = Copier(client_fd, staging_fd, self.loop)
+        self.callback(copier.close)
+        return copier
 
     def _tell(self, fd: int) -> Callable[[str], None]:
         """Return what writes lines to a pipe; what its reader has no time for is lost, and said."""
@@ -271,6 +286,7 @@ class Daemon(ExitStack):
         self._served += 1
         self.callback(connection.close)
         door = Door(connection, scheme, self.loop)
+        door.copier = self._copier
         door.on_crowded = lambda: self.say({"crowded": name})
         door.start()
         ring = RingDoor(self._fds[entry["listener_fd"]], scheme, self.loop, meter)

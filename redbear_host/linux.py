@@ -78,6 +78,12 @@ def prctl(option: int, *arguments: int) -> int:
     return _checked(_libc.prctl(option, *words))
 
 
+def statx(folder: int, path: str, flags: int, record: bytearray) -> None:
+    """Fill in what there is to know of a file without being asked for anything: struct statx."""
+    buffer = (ctypes.c_char * len(record)).from_buffer(record)
+    _checked(_libc.statx(folder, path.encode(), flags, 0, buffer), path)
+
+
 def syscall(number: int, *arguments: Any) -> int:
     """Call a system call by its number; integers travel as 64-bit words, bytes by address."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]

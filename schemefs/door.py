@@ -13,7 +13,7 @@ import os
 import select
 import struct
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -30,6 +30,9 @@ from schemefs.nodes import Nodes
 from schemefs.openflags import KNOWN, fcntl_flags
 from schemefs.opening import Opening
 from schemefs.request import FuseRequest
+
+if TYPE_CHECKING:
+    from redbear_host.scheme.clients import Copier
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ class Door:
         self._crowd_noted = 0.0
         self.on_crowded: Callable[[], object] | None = None
         """Called, not often, when the kernel should be asked to forget names: `forgetting`."""
+        self.copier: Copier | None = None
+        """Reaches the memory that an ioctl names, for daemons that may have that."""
         making: Final = Making(connection, scheme, self._nodes, self._names)
         self._open: Final = self._handles.open
         self._table: Final[dict[int, tuple[Handler, Finisher]]] = {
@@ -294,8 +299,11 @@ class Door:
         return p.LSEEK_OUT.pack(offset if whence == _SEEK_DATA else size)
 
     def _ioctl(self, request: FuseRequest) -> Any:
-        fh, _, command, _, in_size, out_size = p.IOCTL_IN.unpack_from(request.body)
+        fh, flags, command, argument, in_size, out_size = p.IOCTL_IN.unpack_from(request.body)
         data = request.body[p.IOCTL_IN.size : p.IOCTL_IN.size + in_size]
+        request.client = None
+        if self.copier is not None and not flags & p.IOCTL_COMPAT:
+            request.client = self.copier.client(request.caller.pid, command, argument)
         return self._scheme.ioctl(self._handle(fh).number, command, data, out_size, request)
 
     def _readdir(self, request: FuseRequest) -> bytes:
@@ -370,5 +378,8 @@ class Door:
             return
         self._connection.reply(request, data)
 
-    def _finish_ioctl(self, request: FuseRequest, data: bytes) -> None:
-        self._connection.reply(request, p.IOCTL_OUT.pack(0, 0, 0, 0) + data)
+    def _finish_ioctl(self, request: FuseRequest, result: bytes | int) -> None:
+        if isinstance(result, int):
+            self._connection.reply(request, p.IOCTL_OUT.pack(result, 0, 0, 0))
+        else:
+            self._connection.reply(request, p.IOCTL_OUT.pack(0, 0, 0, 0) + result)

@@ -120,6 +120,7 @@ def _start(
                 name=name,
                 module=manifest.module,
                 schemes=manifest.scheme_names(address),
+                asks=frozenset(manifest.asks),
                 device=device,
                 policy=wanted.policy(manifest, landing),
                 options=wanted.options(manifest),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from redbear_host.scheme.clients import Client
 
 
 class Caller(NamedTuple):
@@ -34,16 +37,18 @@ class Request(ABC):
     The door that received the call subclasses this and implements `answer` and `refuse`.
     """
 
-    __slots__ = ("caller", "cancelled", "on_cancel", "replayed")
+    __slots__ = ("caller", "cancelled", "client", "on_cancel", "replayed")
 
     caller: Caller
     cancelled: bool  # the client gave up (a signal); the request must still be answered
+    client: Client | None  # of an ioctl: the caller's memory, where the daemon may ask for it
     on_cancel: Callable[[Request], None] | None  # called once if the client gives up while parked
     replayed: bool  # a predecessor had it in hand when it died, and may have done it already
 
     def __init__(self) -> None:
         self.caller = Caller(0, 0, 0)
         self.cancelled = False
+        self.client = None
         self.on_cancel = None
         self.replayed = False
 

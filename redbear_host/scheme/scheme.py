@@ -191,10 +191,14 @@ class Scheme:
 
     def ioctl(
         self, handle: int, command: int, data: bytes, out_size: int, request: Request
-    ) -> bytes | Later:
-        """Answer Linux's ioctl, for commands whose number tells their size; not a Redox call.
+    ) -> bytes | int | Later:
+        """Answer Linux's ioctl; not a Redox call.
 
-        `data` is what the caller passed in; at most `out_size` bytes go back.
+        Of commands whose number tells their size `data` is what the caller passed in, and at most
+        `out_size` bytes go back.  Of all others only the caller knows what its argument means: a
+        daemon that may (`asks = ["client"]` in its manifest) reaches it by `request.client`, which
+        is None otherwise, and for 32-bit programs.  An int is what ioctl(2) returns; with bytes
+        that is 0.
         """
         raise Refused(e.ENOTTY)
 
