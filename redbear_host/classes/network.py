@@ -13,15 +13,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from typing import Any, ClassVar, Final
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
-from redbear_host.abi.stat import MODE_CHR, MODE_DIR, MODE_FILE, Stat
+from redbear_host.abi.stat import Stat
 from redbear_host.classes import frames as fr
 from redbear_host.classes.adapter import NetworkAdapter
 from redbear_host.classes.joined import Joined
+from redbear_host.classes.netfiles import (
+    FOLDER,
+    MAC,
+    NAMES,
+    STREAMS,
+    WRITABLE,
+    Kind,
+    OpenFile,
+    describe,
+    kind_of,
+)
 from redbear_host.classes.readers import Monitor, Reader
 from redbear_host.classes.wire import Wire
 from redbear_host.errors import Refused
@@ -31,60 +41,7 @@ from redbear_host.scheme.scheme import POSITIONED, ROOT, Bytes, Entry, Opened, S
 
 __all__ = ["NetworkScheme"]
 
-_MAC: Final = 6
 _MTU: Final = 1500  # what networks agree on; a card that can do more is told so by its user
-_BLOCK: Final = 4096
-
-
-class Kind(Enum):
-    """What a name stands for; the value is its inode."""
-
-    FOLDER = 1
-    DATA = 2
-    MAC = 3
-    LINK = 4
-    STATS = 5
-    JOINS = 6
-    MONITOR = 7
-
-
-_NAMES: Final = {
-    "data": Kind.DATA,
-    "mac": Kind.MAC,
-    "link": Kind.LINK,
-    "stats": Kind.STATS,
-    "joins": Kind.JOINS,
-    "monitor": Kind.MONITOR,
-}
-_MODES: Final = {
-    Kind.FOLDER: MODE_DIR | 0o700,
-    Kind.DATA: MODE_CHR | 0o600,
-    Kind.MAC: MODE_FILE | 0o600,
-    Kind.LINK: MODE_FILE | 0o400,
-    Kind.STATS: MODE_FILE | 0o400,
-    Kind.JOINS: MODE_FILE | 0o400,
-    Kind.MONITOR: MODE_CHR | 0o400,
-}
-_STREAMS: Final = (Kind.DATA, Kind.MONITOR)
-_WRITABLE: Final = (Kind.DATA, Kind.MAC)
-
-
-class _Open:
-    """One handle."""
-
-    __slots__ = ("joined", "kind", "monitor", "path", "reader", "reads", "seen", "text", "writes")
-
-    def __init__(self, kind: Kind, path: str, flags: int) -> None:
-        looks = bool(flags & f.O_STAT)
-        self.kind: Final = kind
-        self.path: Final = path
-        self.reads: Final = not looks and bool(flags & f.O_RDONLY)
-        self.writes: Final = not looks and bool(flags & f.O_WRONLY)
-        self.reader: Reader | None = None
-        self.monitor: Monitor | None = None
-        self.joined: Joined | None = None
-        self.text = b""  # what is being read, as it was at offset 0
-        self.seen = -1  # which state of the link that was
 
 
 class NetworkScheme(Scheme):
@@ -108,7 +65,7 @@ class NetworkScheme(Scheme):
         """Called with `facts` when they have changed."""
         self._wire: Final = Wire(adapter, loop)
         self._adapter: Final = adapter
-        self._open: Final[dict[int, _Open]] = {}
+        self._open: Final[dict[int, OpenFile]] = {}
         self._services: Final[dict[str, Joined]] = {}  # joins of the shim's services, by their name
         self._next = ROOT + 1
         self._link_state = 0  # counts its changes
@@ -183,11 +140,11 @@ class NetworkScheme(Scheme):
         if request.caller.uid != 0:
             raise Refused(e.EACCES)
         path = path.strip("/")
-        kind = _kind(path, flags)
+        kind = kind_of(path, flags)
         if flags & f.O_CREAT and flags & f.O_EXCL:
             raise Refused(e.EEXIST)
-        opened = _Open(kind, path, flags)
-        if opened.writes and kind not in _WRITABLE:
+        opened = OpenFile(kind, path, flags)
+        if opened.writes and kind not in WRITABLE:
             raise Refused(e.EISDIR if kind is Kind.FOLDER else e.EACCES)
         number, self._next = self._next, self._next + 1
         self._open[number] = opened
@@ -195,7 +152,7 @@ class NetworkScheme(Scheme):
             opened.reader = self._wire.add_reader(number)
         elif opened.reads and kind is Kind.MONITOR:
             opened.monitor = self._wire.add_monitor(number)
-        return Opened(number, 0 if kind in _STREAMS else POSITIONED)
+        return Opened(number, 0 if kind in STREAMS else POSITIONED)
 
     def fpath(self, handle: int) -> str:
         """Return `/scheme/NAME/data` and the like."""
@@ -205,12 +162,12 @@ class NetworkScheme(Scheme):
         """List the files; upstream has no getdents."""
         if self._handle(handle).kind is not Kind.FOLDER:
             raise Refused(e.ENOTDIR)
-        return [Entry(name, f.DT_REG, kind.value) for name, kind in _NAMES.items()]
+        return [Entry(name, f.DT_REG, kind.value) for name, kind in NAMES.items()]
 
     def on_close(self, handle: int) -> None:
         """Forget the handle; the TAP it has joined goes with it."""
         closed = self._open.pop(handle)
-        if closed.reader is not None or closed.monitor is not None:
+        if closed.kind in STREAMS:
             self._wire.remove(handle)
         if closed.joined is not None:
             self._part(closed.joined)
@@ -241,7 +198,7 @@ class NetworkScheme(Scheme):
         return found
 
     @staticmethod
-    def _reader(opened: _Open) -> Reader:
+    def _reader(opened: OpenFile) -> Reader:
         """Return who reads; a handle that has joined a TAP has left its frames to it."""
         if opened.reader is None:
             raise Refused(e.EBUSY)
@@ -254,7 +211,7 @@ class NetworkScheme(Scheme):
             raise Refused(e.EINVAL)  # not even one fits
         return found
 
-    def _text(self, opened: _Open, offset: int) -> bytes:
+    def _text(self, opened: OpenFile, offset: int) -> bytes:
         if offset == 0:
             opened.seen = self._link_state
             opened.text = self._now(opened.kind)
@@ -298,7 +255,7 @@ class NetworkScheme(Scheme):
         return length
 
     def _set_mac(self, mac: bytes, offset: int) -> None:
-        if offset or len(mac) != _MAC or mac[0] & 1 or not any(mac):
+        if offset or len(mac) != MAC or mac[0] & 1 or not any(mac):
             raise Refused(e.EINVAL)
         self._wire.set_mac(mac)
         self.on_facts(self.facts)
@@ -328,12 +285,11 @@ class NetworkScheme(Scheme):
         if verb == fr.RECEIVE:
             return self._receive(opened, payload, count)
         if verb == fr.PROMISCUOUS and count in (0, 1):
-            self._reader(opened)
             self._wire.set_curious(handle, bool(count))
             return 0
         raise Refused(e.EINVAL)
 
-    def _send(self, opened: _Open, payload: memoryview, count: int) -> int:
+    def _send(self, opened: OpenFile, payload: memoryview, count: int) -> int:
         if not opened.writes:
             raise Refused(e.EBADF)
         if opened.joined is not None:
@@ -351,7 +307,7 @@ class NetworkScheme(Scheme):
             raise Refused(e.EWOULDBLOCK)
         return sent
 
-    def _receive(self, opened: _Open, payload: memoryview, most: int) -> int:
+    def _receive(self, opened: OpenFile, payload: memoryview, most: int) -> int:
         if not opened.reads:
             raise Refused(e.EBADF)
         reader = self._reader(opened)
@@ -397,21 +353,14 @@ class NetworkScheme(Scheme):
 
     def fstat(self, handle: int) -> Stat:
         """Describe a file or the directory."""
-        kind = self._handle(handle).kind
-        return Stat(
-            st_ino=kind.value,
-            st_mode=_MODES[kind],
-            st_nlink=2 if kind is Kind.FOLDER else 1,
-            st_size=_MAC if kind is Kind.MAC else 0,
-            st_blksize=_BLOCK,
-        )
+        return describe(self._handle(handle).kind)
 
     def fsize(self, handle: int) -> int:
         """Return the size of what is read at present."""
         opened = self._handle(handle)
-        if opened.kind in _STREAMS:
+        if opened.kind in STREAMS:
             raise Refused(e.ESPIPE)
-        return _MAC if opened.kind is Kind.MAC else len(opened.text)
+        return MAC if opened.kind is Kind.MAC else len(opened.text)
 
     def fevent(self, handle: int, mask: int) -> int:
         """Be readable when a frame waits or the link has changed, writable when there is room."""
@@ -443,25 +392,10 @@ class NetworkScheme(Scheme):
                 self.post_fevent(number, f.EVENT_READ)
         self.on_facts(self.facts)
 
-    def _handle(self, handle: int) -> _Open:
+    def _handle(self, handle: int) -> OpenFile:
         if handle == ROOT:
-            return _FOLDER
+            return FOLDER
         try:
             return self._open[handle]
         except KeyError:
             raise Refused(e.EBADF) from None
-
-
-_FOLDER: Final = _Open(Kind.FOLDER, "", f.O_STAT)
-
-
-def _kind(path: str, flags: int) -> Kind:
-    """Say what a path stands for; `Refused` if it is nothing."""
-    if not path:
-        return Kind.FOLDER if flags & (f.O_DIRECTORY | f.O_STAT) else Kind.DATA
-    kind = _NAMES.get(path)
-    if kind is None:
-        raise Refused(e.ENOENT if flags & f.O_STAT else e.EINVAL)
-    if flags & f.O_DIRECTORY:
-        raise Refused(e.ENOTDIR)
-    return kind

@@ -171,12 +171,14 @@ class Wire:
         return monitor
 
     def remove(self, number: int) -> None:
-        """Forget the handle."""
+        """Forget the handle; harmless when it was none of these."""
+        if number in self._curious:
+            self.set_curious(number, False)
+        if number not in self._readers and number not in self._monitors:
+            return
         self._readers.pop(number, None)
         self._monitors.pop(number, None)
-        self._curious.discard(number)
         self._choose_direct()
-        self._choose_filter()
         if self._direct is None:
             self._receive()  # what its only reader has left there
 

@@ -33,8 +33,8 @@ from redbear_host.errors import ConfigError, DeviceError, TransportError
 from redbear_host.toml_table import did_you_mean
 
 VERBS: Final = (
-    *("up", "down", "status", "devices", "doctor", "logs", "lab", "run"),
-    *("ls", "cat", "ps", "top", "trace", "pty"),
+    *("up", "down", "add", "remove", "status", "devices", "doctor", "logs", "lab", "run"),
+    *("ls", "cat", "ps", "top", "trace", "pty", "net"),
 )
 
 BUG: Final = 1

@@ -47,6 +47,7 @@ class Frames:
         if not isinstance(file, RingFile):
             raise TypeError(f"{path} is no scheme of a network card")
         self._handle: Final = file.handle
+        self._connection: Final = file.connection
         self._perform: Final = file.connection.perform
 
     def __enter__(self) -> Self:
@@ -58,6 +59,16 @@ class Frames:
     def close(self) -> None:
         """Close; a TAP that was joined is let go."""
         self._fd.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that becomes readable when the driver dies: look at `ended` then."""
+        return self._connection.socket_fd
+
+    @property
+    def ended(self) -> bool:
+        """Whether the driver has died since this was opened: all calls raise EIO then."""
+        self._connection.look()
+        return bool(self._connection.dead)
 
     def send(self, frames: Sequence[Bytes]) -> int:
         """Send all frames, waiting for room where there is none; return how many that is.
