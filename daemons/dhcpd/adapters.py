@@ -1,0 +1,108 @@
+"""All adapters: those that appear are begun, those that vanish are closed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from daemons.dhcpd.adapter import Adapter, Room
+from daemons.dhcpd.held import Ended, Held
+from daemons.dhcpd.memory import Memory
+from daemons.dhcpd.netcfg import Netcfg
+from redbear_host import client
+from redbear_host.abi import flags as f
+from redbear_host.profiles.setting import Setting
+from redbear_host.scheme.loop import Loop
+
+log = logging.getLogger(__name__)
+
+
+class Adapters:
+    """The adapters of `netcfg`, by their names.
+
+    smolnetd's end ends both connections we hold, and with it us (`stop` of the loop): the shim
+    starts us again, and we connect to its successor.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        memory: Memory,
+        settings: Mapping[str, Setting] | str,
+        *,
+        auto: bool,
+        hostname: str,
+    ) -> None:
+        """Start nothing yet; `settings` is a sentence where the user's files make no sense."""
+        self.found: Final[dict[str, Adapter]] = {}
+        self._loop: Final = loop
+        self._settings: Final = settings
+        self._auto: Final = auto
+        self._events: Final = client.EventQueue()
+        self._netcfg: Final = Netcfg()
+        self._room: Final = Room(
+            loop, self._netcfg, Held("udp"), self._events, memory, hostname, self._guarded
+        )
+        with self._netcfg.held.calls():
+            self._folder: Final = self._netcfg.held.open("ifaces", f.O_DIRECTORY)
+        self.lost = False
+
+    def start(self) -> None:
+        """Begin with the adapters there are; those to come are heard of."""
+        self._events.subscribe(self._folder, f.EVENT_READ, self._look)
+        self._loop.watch(self._events.fileno(), self._on_events)
+        self._guarded(self._look)
+
+    def release(self) -> None:
+        """Give all addresses back, since the instance ends."""
+        for adapter in self.found.values():
+            if not self.lost:
+                self._guarded(adapter.release)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.unwatch(self._events.fileno())
+        self._events.close()
+
+    def run(self, command: str, name: str, why: str) -> None:
+        """Do `start`, `stop` or `renew` of an adapter, for who says so."""
+        adapter = self.found[name]
+        act = {"start": adapter.start, "stop": adapter.stop, "renew": adapter.renew}[command]
+        self._guarded(lambda: act(why))
+
+    def _on_events(self) -> None:
+        self._guarded(self._drain)
+
+    def _drain(self) -> None:
+        while (event := self._events.next_event(0)) is not None:
+            event.user_data()
+
+    def _look(self) -> None:
+        """See which adapters there are."""
+        there = {name: self._netcfg.mac(name) for name in self._netcfg.adapters()}
+        for name, adapter in list(self.found.items()):
+            if there.get(name) != adapter.mac:
+                log.info("%s is gone", name)
+                adapter.close()
+                del self.found[name]
+        for name, mac in there.items():
+            if name not in self.found:
+                self._begin(name, mac)
+
+    def _begin(self, name: str, mac: bytes) -> None:
+        adapter = Adapter(name, mac, self._room)
+        self.found[name] = adapter
+        if isinstance(self._settings, str):
+            adapter.leave(self._settings)
+        else:
+            adapter.begin(self._settings.get(name), self._auto)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do something with the schemes we hold; without them there is nothing left for us."""
+        try:
+            act()
+        except Ended as error:
+            log.warning("%s: so do we, and begin anew", error)
+            self.lost = True
+            self._loop.stop()

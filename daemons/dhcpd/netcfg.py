@@ -1,0 +1,120 @@
+"""The scheme `netcfg`, as its client: what adapters there are, and how they are set up.
+
+Paths have no leading slash; names are Redox's.  What goes wrong is an `OSError`, or `Ended`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from daemons.dhcpd.held import Held
+from daemons.dhcpd.lease import Lease, Route
+from daemons.dhcpd.machine import Outcome
+from redbear_host.abi import flags as f
+from redbear_host.profiles.setting import Write, is_adapter, nameserver_writes
+
+log = logging.getLogger(__name__)
+
+_TEXT_MOST: Final = 4096  # bytes
+_NONE: Final = "Not configured"
+_TAKEN: Final = (errno.EEXIST, errno.EADDRINUSE)
+
+
+class Netcfg:
+    """`netcfg:…`, through the connection this process holds."""
+
+    def __init__(self) -> None:
+        self.held: Final = Held("netcfg")
+
+    def adapters(self) -> list[str]:
+        """Name the adapters."""
+        with self.held.calls(), self.held.open("ifaces", f.O_DIRECTORY) as folder:
+            return sorted(entry.name for entry in folder.getdents() if is_adapter(entry.name))
+
+    def mac(self, adapter: str) -> bytes:
+        """Return an adapter's hardware address; `ValueError` for what is none."""
+        text = self.read(f"ifaces/{adapter}/mac").strip()
+        mac = bytes.fromhex(text.replace("-", "").replace(":", ""))
+        if len(mac) != 6:
+            raise ValueError(f"{text!r} is no hardware address")
+        return mac
+
+    def addresses(self, adapter: str) -> list[str]:
+        """Return an adapter's addresses, as `10.0.0.2/24`, but for those of IPv6's link."""
+        lines = self.read(f"ifaces/{adapter}/addr/list").splitlines()
+        return [
+            line.strip()
+            for line in lines
+            if line.strip() and line.strip() != _NONE and not line.lower().startswith("fe80:")
+        ]
+
+    def read(self, path: str) -> str:
+        """Read a value."""
+        with self.held.calls(), self.held.open(path, f.O_RDONLY) as file:
+            return file.read(_TEXT_MOST).decode(errors="replace")
+
+    def write(self, path: str, value: str) -> None:
+        """Write a value, and hear whether it was taken."""
+        with self.held.calls(), self.held.open(path, f.O_WRONLY) as file:
+            file.write(f"{value}\n".encode())
+            file.fsync()
+
+    # -- leases and settings -----------------------------------------------------------------------
+
+    def use(self, adapter: str, lease: Lease, before: Lease | None) -> Outcome:
+        """Set an adapter up with a lease, in place of the one before; what is so already stays."""
+        address = f"{lease.address}/{lease.prefix}"
+        try:
+            if self.addresses(adapter) != [address]:
+                self.write(f"ifaces/{adapter}/addr/set", address)
+            gone = [one for one in before.routes if one not in lease.routes] if before else []
+            self._remove_routes(gone)
+            for route in lease.routes:
+                self._add_route(route)
+            self._write_all(nameserver_writes(lease.nameservers))
+        except OSError as error:
+            log.error("%s does not take %s: %s", adapter, address, error.strerror)
+            return Outcome.TAKEN if error.errno in _TAKEN else Outcome.FAILED
+        return Outcome.USED
+
+    def drop(self, adapter: str, lease: Lease) -> None:
+        """Take a lease's routes and its address away."""
+        self._remove_routes(lease.routes)
+        try:
+            self.write(f"ifaces/{adapter}/addr/rm", f"{lease.address}/{lease.prefix}")
+        except OSError as error:
+            log.info("%s has no %s to take away: %s", adapter, lease.address, error.strerror)
+
+    def apply(self, found: Iterable[Write]) -> None:
+        """Write what a setting says; `OSError` names the file that did not take it."""
+        self._write_all(found)
+
+    def _write_all(self, found: Iterable[Write]) -> None:
+        for path, value in found:
+            try:
+                self.write(path, value)
+            except FileExistsError:
+                log.info("%s: %s is there already", path, value)
+
+    def _add_route(self, route: Route) -> None:
+        try:
+            self.write("route/add", f"{_target(route)} via {route.gateway}")
+        except FileExistsError:
+            pass  # it is there from an earlier life
+        except OSError as error:
+            # One of many that makes no sense here does not cost us the others, nor the address.
+            log.warning("no route to %s: %s", _target(route), error.strerror)
+
+    def _remove_routes(self, routes: Sequence[Route]) -> None:
+        for route in routes:
+            try:
+                self.write("route/rm", _target(route))
+            except OSError as error:
+                log.info("no route to %s to take away: %s", _target(route), error.strerror)
+
+
+def _target(route: Route) -> str:
+    return "default" if route.target.prefixlen == 0 else str(route.target)
