@@ -54,7 +54,7 @@ class Wire:
         self._promiscuous = False
         self._queued = False  # frames were committed that the card was not told of
         self._more = False  # there may be frames that no interrupt will tell of
-        self._settled = False  # the link has had its time to come up
+        self._settled = adapter.link > 0  # the link is up, or has had its time to come up
         self._spare: Final = bytearray(1)  # shows that a frame was too long for its slot
         self._counts: Final = dict.fromkeys(
             ("received", "sent", "unread", "reader_dropped", "tap_dropped", "tap_bad"), 0
