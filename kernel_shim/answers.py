@@ -94,7 +94,7 @@ class Answers:
     def _kstop(self, said: dict[str, Any]) -> _Answer:
         """Take everything down, as `redbear-host down` does."""
         log.info("stopped by /scheme/sys/kstop: %s", said["kstop"])
-        self._supervisor.loop.stop()
+        self._supervisor.stop()
         return {}, ()
 
     def _namespace(self, said: dict[str, Any]) -> _Answer:

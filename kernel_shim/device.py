@@ -29,6 +29,10 @@ class Device(Protocol):
         """Stop the device's DMA: its daemon has died."""
         ...
 
+    def abandon(self) -> None:
+        """Let go of a device that has left: Linux waits for it.  `release` is still to come."""
+        ...
+
     def release(self) -> None:
         """Give the device back to whom it was taken from."""
         ...

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import select
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -81,11 +82,18 @@ class MountedScheme:
 
 def _listen(path: Path) -> socket.socket:
     """Listen at `path`, for everyone: the scheme decides by who calls."""
+    return bound_socket(path, 0o666)
+
+
+def bound_socket(path: Path, mode: int) -> socket.socket:
+    """Listen at `path` without ever blocking; messages keep their bounds."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         path.unlink(missing_ok=True)
-        _bind(listener, path)
-        path.chmod(0o666)
+        os.fchmod(listener.fileno(), mode)  # what bind gives the file, less what umask(2) takes
+        with near(path) as address:
+            listener.bind(address)
+        path.chmod(mode)
         listener.listen(_WAITING)
     except OSError as error:
         listener.close()
@@ -99,13 +107,14 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _bind(listener: socket.socket, path: Path) -> None:
-    """Bind by the path itself where it fits: it is what /proc/net/unix tells about the socket."""
+@contextmanager
+def near(path: Path) -> Iterator[str]:
+    """Offer a socket's address: the path itself where it fits, as /proc/net/unix tells it then."""
     if len(os.fsencode(path)) <= _ADDRESS_MOST:
-        listener.bind(str(path))
+        yield str(path)
         return
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)

@@ -28,6 +28,7 @@ class RunDir:
         self.logs: Final = path / "log"
         self.scratch: Final = path / "scratch"  # what is thrown away with the instance
         self.rings: Final = path / "ring"  # a socket for each scheme, for libredox programs
+        self.orders: Final = path / "orders"  # the socket of `redbear-host add`
         self._state: Final = path / "state.json"
         self._lock_fd = -1
 

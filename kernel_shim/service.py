@@ -49,6 +49,7 @@ class Service:
     file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
     asks: frozenset[str] = frozenset()  # what it may ask: `kernel_shim.answers`
     with_: tuple[str, ...] = ()  # how the schemes begin that it is told of: `kernel_shim.joins`
+    lists_functions: bool = False  # it serves `pci`, and is told of them: `kernel_shim.functions`
     is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
     policy: Policy | None = None  # what it may do when it serves; None: whatever root may
@@ -77,6 +78,7 @@ class Running:
         self.crashes: list[float] = []  # when it died later, by its own doing
         self.overdue = False  # it is being killed, since it did not become ready in time
         self.gone = False  # its device has left
+        self.ending = False  # it has no further life
         self.why = ""
         self.trace_fd = -1  # where its next lives write each access to their device's registers
         self.crashed = False  # the last life ended by its own doing, not by a kill from outside

@@ -16,13 +16,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from kernel_shim.bind import restore
+from kernel_shim.copying import Copiers
 from kernel_shim.device import Device
 from kernel_shim.forgetters import Forgetters
+from kernel_shim.functions import Functions
 from kernel_shim.guardian import start_guardian
+from kernel_shim.holding import Holding
 from kernel_shim.joins import Joins
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.programs import ProgramSchemes
@@ -70,18 +73,22 @@ class Supervisor:
         self.instance: Final = Instance(self.mount, run_dir.path.resolve())
         self._run_dir: Final = run_dir
         self._running: Final[list[Running]] = []
-        self._devices: Final[list[dict[str, Any]]] = []
-        self._processes: Final[list[dict[str, Any]]] = []
+        self._numbers: Final = count()
+        self._holdings: Final[dict[str, Holding]] = {}  # by address
         self._undo: Final = ExitStack()
         self._mount_created = False
         self._began: Final = time.time()
         self._stopping = False
+        self._stopped = False
+        self._errands: Final[list[Callable[[], object]]] = []
         self.opened = False  # whether there is anything to undo
         self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
         self.on_ask: Callable[[Running, dict[str, Any], list[int]], None] = _answer_nothing
         self.joins: Final = Joins()
+        self.functions: Final = Functions()
         self._dismiss: Callable[[], None] = lambda: None
         self._forgetters: Final = Forgetters(self.loop)
+        self._copiers: Final = Copiers(self.loop)
         self.programs: Final = ProgramSchemes(
             self.mount, run_dir.rings, self.loop, self.note, self.forget
         )
@@ -148,36 +155,33 @@ class Supervisor:
         if not self.opened:
             return
         try:
-            self._undo.close()
+            with self._undo:  # closed last, and whatever happens before
+                for holding in self._holdings.values():
+                    self._undo.push(holding.undo)
             self._run_dir.empty_scratch()
             self._run_dir.clear()
         finally:
             self._run_dir.unlock()
             self._dismiss()
 
-    def scratch(self, name: str) -> Path:
-        """Make a folder that goes with the instance."""
-        folder = self._run_dir.scratch / name
-        folder.mkdir(parents=True, mode=0o700)
-        return folder
+    def hold(self, address: str) -> Holding:
+        """Begin to hold a device, until `let_go` or `close`; what hangs on it is its holding's."""
+        holding = Holding(address, self._run_dir.scratch, self._save)
+        self._holdings[address] = holding
+        return holding
 
-    def hold_device(self, device: Device) -> None:
-        """Keep a claimed device until `close`, which gives it back."""
-        self._undo.callback(device.release)
+    def held(self, address: str) -> Holding | None:
+        """Return the holding of a device, if there is one."""
+        return self._holdings.get(address)
 
-    def note_binding(self, address: str, bound: dict[str, Any]) -> None:
-        """Write down a driver change before it is made, so that it can be undone by anyone.
-
-        By us as well: a Ctrl-C may come after the change and before `hold_device`.
-        """
-        self._devices.append({"address": address, "bound": bound})
-        self._save()
-        self._undo.callback(restore, bound)
-
-    def note_process(self, name: str, pid: int) -> None:
-        """Write down a helper process (a lab's QEMU) that must not outlive the instance."""
-        self._processes.append({"name": name, "pid": pid, "started": process_started(pid)})
-        self._save()
+    def let_go(self, holding: Holding) -> None:
+        """End a device's daemon, take its schemes away, give it back; raises the first error."""
+        try:
+            holding.undo.close()
+        finally:
+            self._holdings.pop(holding.address, None)
+            self.functions.forget(holding.address, self._running)
+            self._save()
 
     def _save(self) -> None:
         alive = [
@@ -192,8 +196,11 @@ class Supervisor:
                 "began": self._began,
                 "mount": str(self.mount),
                 "mount_created": self._mount_created,
-                "devices": self._devices,
-                "processes": [*self._processes, *alive],
+                "devices": [held.describe() for held in self._holdings.values()],
+                "processes": [
+                    *chain.from_iterable(held.processes for held in self._holdings.values()),
+                    *alive,
+                ],
                 "daemons": [r.describe() for r in self._running],
             }
         )
@@ -224,20 +231,23 @@ class Supervisor:
 
     def _begin(self, service: Service) -> Running:
         schemes: list[MountedScheme] = []
+        holding = service.device and self._holdings.get(service.device.address)
+        undo = holding.undo if holding else self._undo
         for name in service.schemes:
             is_file = name in service.file_roots
             scheme = MountedScheme(name, self.mount, self._run_dir.rings, is_file)
             schemes.append(scheme)
-            self._undo.callback(scheme.close)
+            undo.callback(scheme.remove if holding else scheme.close)
             self.note(
                 f"scheme {name}",
                 {"scheme": name, "service": service.name},
                 [scheme.journal.fd, scheme.meter.fd],
             )
-        running = Running(service, schemes, len(self._running))
+            undo.callback(self.forget, f"scheme {name}", {"no_scheme": name})
+        running = Running(service, schemes, next(self._numbers))
         self._running.append(running)
         self.joins.add(running)
-        self._undo.callback(self._end, running)
+        undo.callback(self._remove, running)
         self._spawn(running)
         return running
 
@@ -288,9 +298,11 @@ class Supervisor:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log_fd = os.open(self._log_path(running), flags, 0o644)
         try:
-            running.spawn(log_fd, partial(self.joins.setup, running), self.joins.facts(running))
+            facts = {**self.joins.facts(running), **self.functions.facts(running)}
+            running.spawn(log_fd, partial(self.joins.setup, running), facts)
         finally:
             os.close(log_fd)
+        self._copiers.begin(running, self._log_path(running))
         self._note_progress()
         if running.service.is_kernel:
             for message, fds in self._notes.values():
@@ -300,6 +312,9 @@ class Supervisor:
             raise TransportError(f"{running.service.name} has no control socket")
         self.loop.watch(running.pidfd, lambda: self._on_death(running))
         self.loop.watch(control.fileno(), lambda: self._on_control(running, control))
+
+    def _add_to_setup(self, running: Running, fds: list[int]) -> Mapping[str, Any]:
+        return {**self.joins.setup(running, fds), **self._copiers.setup(running, fds)}
 
     def _on_control(self, running: Running, control: socket.socket) -> None:
         try:
@@ -329,6 +344,8 @@ class Supervisor:
         elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
             self.joins.on_lost(running)
+            if running.service.device is not None:
+                running.service.device.abandon()
         elif "adapter" in message:
             try:
                 self.joins.on_facts(running, message)
@@ -349,7 +366,10 @@ class Supervisor:
     def _on_death(self, running: Running) -> None:
         was_ready = running.state is State.READY
         self._collect(running)
-        if self._stopping:
+        if self._stopping or running.ending:
+            return
+        if running.gone:
+            self._give_up(running, "its device has left")
             return
         try:
             if running.service.device is not None:
@@ -390,7 +410,7 @@ class Supervisor:
         return self._running
 
     def _respawn(self, running: Running) -> None:
-        if self._stopping:
+        if self._stopping or running.ending:
             return
         try:
             self._spawn(running)
@@ -411,6 +431,7 @@ class Supervisor:
         self.loop.unwatch(running.pidfd)
         if running.control is not None:
             self.loop.unwatch(running.control.fileno())
+        self._copiers.end(running)
         running.why = running.reap()
         running.state = State.STOPPED
 
@@ -424,8 +445,21 @@ class Supervisor:
             scheme.fail()
         self._note_progress()
 
+    def _remove(self, running: Running) -> None:
+        """End a daemon for good."""
+        self._end(running)
+        if self._stopping:
+            return
+        self.joins.on_lost(running)
+        device = running.service.device
+        if device is not None:
+            none = {"irq": device.address, "kind": "intx", "line": 0, "unmasks": False}
+            self.forget(f"irq {device.address}", none)
+        self._running.remove(running)
+
     def _end(self, running: Running) -> None:
-        """Ask a daemon to stop, then make it."""
+        """Ask a daemon to stop, then make it; no other life follows."""
+        running.ending = True
         if running.state not in (State.STARTING, State.READY) or running.pidfd < 0:
             return
         running.tell({"stop": True})
@@ -445,8 +479,18 @@ class Supervisor:
             self.loop.run_round()
         timer.cancel()
 
+    def soon(self, errand: Callable[[], object]) -> None:
+        """Do something that may take its time, such as starting a daemon, between two events."""
+        self._errands.append(errand)
+        self.loop.stop()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopped = True
+        self.loop.stop()
+
     def run(self) -> None:
-        """Supervise until SIGTERM, SIGINT or SIGHUP."""
+        """Supervise until `stop`, SIGTERM, SIGINT or SIGHUP."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
@@ -454,8 +498,12 @@ class Supervisor:
         stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         handlers = {number: signal.signal(number, lambda *_: None) for number in stops}
         try:
-            self.loop.watch(ours.fileno(), self.loop.stop)
-            self.loop.run()
+            self.loop.watch(ours.fileno(), self.stop)
+            while not self._stopped:
+                if self._errands:
+                    self._errands.pop(0)()
+                else:
+                    self.loop.run()
         finally:
             self.loop.unwatch(ours.fileno())
             signal.set_wakeup_fd(previous)

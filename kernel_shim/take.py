@@ -12,7 +12,7 @@ from redbear_host.errors import RedbearError
 from redbear_host.hw.ports import InterruptFds
 from redbear_host.hw.vfio import Claim
 
-ARENA_SIZE: Final = 16 << 20  # bytes of DMA memory, where a daemon's manifest says nothing else
+ARENA_SIZE: Final = 32 << 20  # bytes of DMA memory: a disk takes 25 MiB when it is busiest
 
 
 class TakenDevice:
@@ -35,6 +35,10 @@ class TakenDevice:
     def quiesce(self) -> None:
         """Stop the device's DMA and interrupts: its daemon has died."""
         self._claim.quiesce()
+
+    def abandon(self) -> None:
+        """Let go of a function that Linux wants back, or that has left."""
+        self._claim.release()
 
     def release(self) -> None:
         """Give the function back to its own driver; every daemon that had it must have ended."""

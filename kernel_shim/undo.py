@@ -74,6 +74,11 @@ def undo(state: dict[str, Any]) -> list[str]:
         except (OSError, RedbearError) as err:
             failed.append(f"mounts below {state['mount']}: {err}")
     for device in state.get("devices", []):
+        for path in device.get("files", ()):
+            try:
+                Path(path).unlink(missing_ok=True)
+            except OSError as err:
+                failed.append(f"{path}: {err.strerror}")
         if device.get("bound") is None:
             continue
         try:

@@ -56,6 +56,7 @@ class Device:
 
     address: Annotated[Bdf, "Its PCI address, as `redbear-host devices` shows it."]
     driver: Annotated[str, "The daemon to drive it; empty: the first whose manifest matches."] = ""
+    wait: Annotated[bool, "It may not be there yet; it is taken once it is plugged in."] = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def merge(
     mount: Path | None = None,
     run_dir: Path | None = None,
     devices: Iterable[Bdf] = (),
+    awaited: Iterable[Bdf] = (),
     labs: Iterable[Lab] = (),
     daemons: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     confined: bool = True,
@@ -147,6 +149,9 @@ def merge(
     by_address = {device.address: device for device in config.devices}
     for address in devices:
         by_address.setdefault(address, Device(address=address))
+    for address in awaited:
+        found = by_address.get(address, Device(address=address))
+        by_address[address] = replace(found, wait=True)
     return replace(
         config,
         general=replace(config.general, **paths),

@@ -229,8 +229,9 @@ class Daemon(ExitStack):
 
         def on_gone() -> None:
             self.loop.unwatch(function.gone_fd)
-            self.say({"gone": True})  # for `status`
             handler()
+            function.leave()
+            self.say({"gone": True})  # for `status`, and Linux is waiting for the shim as well
 
         self.loop.watch(function.gone_fd, on_gone)
 

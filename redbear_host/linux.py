@@ -7,6 +7,7 @@ prctl.h.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,7 @@ CLONE_NEWNET: Final = 0x4000_0000
 
 _TFD_TIMER_ABSTIME: Final = 1  # linux/timerfd.h
 _TFD_TIMER_CANCEL_ON_SET: Final = 2
+_MAP_FIXED: Final = 16  # asm-generic/mman-common.h
 _SYS_PIDFD_GETFD: Final = 438  # on every architecture (asm-generic/unistd.h)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -88,6 +90,14 @@ def syscall(number: int, *arguments: Any) -> int:
     """Call a system call by its number; integers travel as 64-bit words, bytes by address."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *words))
+
+
+def map_nothing(address: int, size: int) -> None:
+    """Put fresh memory in the place of whatever is mapped at an address, page by page."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+    words = (address, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+    _libc.mmap.restype = ctypes.c_long
+    _checked(_libc.mmap(*(ctypes.c_long(word) for word in words)))
 
 
 def timerfd_create(clock: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daemons.pcid.news import News
 from daemons.pcid.scheme import build
 from redbear_host.daemon import Daemon
 
@@ -11,6 +12,7 @@ def main() -> None:
     with Daemon.receive() as daemon:
         scheme = build(daemon.facts)
         daemon.callback(scheme.close)
+        daemon.on_told = News(scheme).on_told
         daemon.serve(daemon.scheme_names[0], scheme)
         daemon.run()
 

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError, Gone
@@ -53,41 +53,51 @@ class Hosted:
     They are opened once: pcid has no files to open after its start.
     """
 
-    def __init__(self, found: HostFunction, daemon: str) -> None:
-        self.address: Final = found.address
-        self.ids: Final = found.ids
-        self._daemon: Final = daemon
-        self._config: Final = os.open(found.path / "config", os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, address: Bdf, ids: PciIds, config: int, uevent: int, daemon: str) -> None:
+        """Take over the descriptors of its files `config` and `uevent`."""
+        self.address: Final = address
+        self.ids: Final = ids
+        self.daemon = daemon  # ours that drives it, or ""
+        self._config = config
+        self._uevent = uevent
+        self.config_size: Final = os.fstat(config).st_size
+
+    @classmethod
+    def open(cls, found: HostFunction, daemon: str) -> Self:
+        """Open the files of a function; `FileNotFoundError` if it has left."""
+        config = os.open(found.path / "config", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self._uevent: Final = os.open(found.path / "uevent", os.O_RDONLY | os.O_CLOEXEC)
+            uevent = os.open(found.path / "uevent", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            os.close(self._config)
+            os.close(config)
             raise
-        self.config_size: Final = os.fstat(self._config).st_size
+        return cls(found.address, found.ids, config, uevent, daemon)
 
     def config(self, offset: int, size: int) -> bytes:
         """Read through Linux, which answers as the bus does."""
         return self._read(self._config, size, offset)
 
     def driver(self) -> str:
-        """Return our daemon where it was named at the start, else what Linux says now."""
-        if self._daemon:
-            return self._daemon
+        """Return our daemon where there is one, else what Linux says now."""
+        if self.daemon:
+            return self.daemon
         for line in self._read(self._uevent, 4096, 0).splitlines():
             if line.startswith(b"DRIVER="):
                 return line.removeprefix(b"DRIVER=").decode(errors="replace")
         return ""
 
     def close(self) -> None:
-        """Close the two files."""
-        os.close(self._config)
-        os.close(self._uevent)
+        """Close the two files; who still has the function open hears that it has left."""
+        for fd in (self._config, self._uevent):
+            if fd >= 0:
+                os.close(fd)
+        self._config = self._uevent = -1
 
     def _read(self, fd: int, size: int, offset: int) -> bytes:
         try:
             return os.pread(fd, size, offset)
         except OSError as error:
-            if error.errno == errno.ENODEV:
+            if error.errno == errno.ENODEV or fd < 0:
                 raise Gone(f"function {self.address} has left") from error
             raise
 
@@ -142,7 +152,7 @@ def of_machine(
             _LOG.info("a function of the lab hides the machine's at %s", found.address)
             continue
         try:
-            functions.append(Hosted(found, drivers.get(str(found.address), "")))
+            functions.append(Hosted.open(found, drivers.get(str(found.address), "")))
         except FileNotFoundError:
             _LOG.info("function %s left while it was opened", found.address)
     return functions

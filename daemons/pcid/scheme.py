@@ -15,6 +15,8 @@ that show it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -23,6 +25,7 @@ from daemons.pcid.functions import Function, of_lab, of_machine
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
+from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError, Gone, Refused
 from redbear_host.hostpci import SYS
 from redbear_host.pciids import PciNames
@@ -48,7 +51,7 @@ class _File(NamedTuple):
 
 
 class _Directory(NamedTuple):
-    """A directory, which never changes while pcid lives."""
+    """A directory; only the root's entries come and go."""
 
     entries: dict[str, _Node]
 
@@ -76,19 +79,17 @@ class PciScheme(Scheme):
     reopens: ClassVar[bool] = True
 
     def __init__(self, functions: Sequence[Function], names: PciNames) -> None:
-        self._titles: Final = {
-            function.address: (function, names.line(function.ids)) for function in functions
-        }
-        if len(self._titles) < len(functions):
-            addresses = [str(function.address) for function in functions]
-            twice = next(one for one in addresses if addresses.count(one) > 1)
-            raise ConfigError(f"there are two PCI functions at {twice}")
-        root: dict[str, _Node] = {
-            address.pcid_name: _function(function, title)
-            for address, (function, title) in sorted(self._titles.items())
-        }
-        root["lspci"] = _File(_ROOT_ONLY, self._lspci_size, lambda: _reader(self._lspci()))
-        self._nodes: Final = _numbered(_Directory(root))
+        self._names: Final = names
+        self._titles: Final[dict[Bdf, tuple[Function, str]]] = {}
+        self._root: Final = _Directory({})
+        self._numbers: Final = count(1)  # of inodes; the root has 1, as the kernel expects
+        self._nodes: Final[dict[str, tuple[int, _Node]]] = {}
+        self._put("", self._root)
+        self._put_below("lspci", _File(_ROOT_ONLY, self._lspci_size, self._open_lspci))
+        for function in functions:
+            if function.address in self._titles:
+                raise ConfigError(f"there are two PCI functions at {function.address}")
+            self.add(function)
         self._handles: Final[dict[int, _Handle]] = {}
         self._next = ROOT + 1
 
@@ -96,6 +97,48 @@ class PciScheme(Scheme):
         """Let go of all functions; nothing can be read after it."""
         for function, _ in self._titles.values():
             function.close()
+
+    # -- functions ---------------------------------------------------------------------------------
+
+    def add(self, function: Function) -> None:
+        """Show another function; it takes the place of one at the same address."""
+        self.remove(function.address)
+        title = self._names.line(function.ids)
+        self._titles[function.address] = function, title
+        self._put_below(function.address.pcid_name, _function(function, title))
+
+    def remove(self, address: Bdf) -> None:
+        """Show a function no longer, if there is one."""
+        if address not in self._titles:
+            return
+        function, _ = self._titles.pop(address)
+        directory = self._root.entries.pop(address.pcid_name)
+        del self._nodes[address.pcid_name]
+        if isinstance(directory, _Directory):
+            for name in directory.entries:
+                del self._nodes[f"{address.pcid_name}/{name}"]
+        function.close()
+
+    def at(self, address: Bdf) -> Function | None:
+        """Return the function at an address, if there is one."""
+        found = self._titles.get(address)
+        return None if found is None else found[0]
+
+    def _put(self, path: str, node: _Node) -> None:
+        self._nodes[path] = next(self._numbers), node
+
+    def _put_below(self, name: str, node: _Node) -> None:
+        """Put a file or a directory into the root, whose entries stay in order."""
+        entries = sorted([*self._root.entries.items(), (name, node)], key=itemgetter(0))
+        self._root.entries.clear()
+        self._root.entries.update(entries)
+        self._put(name, node)
+        if isinstance(node, _Directory):
+            for inner, file in node.entries.items():
+                self._put(f"{name}/{inner}", file)
+
+    def _open_lspci(self) -> _Read:
+        return _reader(self._lspci())
 
     def _lspci(self) -> str:
         shown = []
@@ -246,16 +289,6 @@ def _text(now: Callable[[], str]) -> _File:
 def _reader(text: str) -> _Read:
     content = text.encode()
     return lambda offset, size: content[offset : offset + size]
-
-
-def _numbered(root: _Directory) -> dict[str, tuple[int, _Node]]:
-    """Give every path an inode number; the root has 1, as the kernel expects."""
-    paths: dict[str, _Node] = {"": root}
-    for name, node in root.entries.items():
-        paths[name] = node
-        if isinstance(node, _Directory):
-            paths |= {f"{name}/{inner}": file for inner, file in node.entries.items()}
-    return {path: (number, node) for number, (path, node) in enumerate(paths.items(), 1)}
 
 
 def _unless_gone(read: Callable[[], T]) -> T:

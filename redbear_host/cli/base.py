@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from redbear_host.cli import progress
 from redbear_host.config import Config
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from kernel_shim.supervisor import Supervisor
 
 _ALWAYS: Final = "always"
+_LISTS: Final = "pci"  # the scheme that shows the functions
 
 
 def kernel_service(wanted: Config, console: str = "") -> Service:
@@ -35,15 +35,10 @@ def kernel_service(wanted: Config, console: str = "") -> Service:
     )
 
 
-def base_services(wanted: Config, functions: Sequence[Mapping[str, Any]]) -> list[Service]:
-    """Return the daemons that drive no device and are started always, or were asked for.
-
-    `functions` say what was taken, for pcid: see `Planned.take`.
-    """
+def base_services(wanted: Config) -> list[Service]:
+    """Return the daemons that drive no device and are started always, or were asked for."""
     return [
-        _service(manifest, wanted, _pci_facts(functions) if manifest.name == "pcid" else {})
-        for manifest in _without_device(wanted)
-        if not manifest.with_
+        _service(manifest, wanted) for manifest in _without_device(wanted) if not manifest.with_
     ]
 
 
@@ -65,7 +60,7 @@ def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
             return
         # One of them may be what another comes with.
         with progress.step(f"start {', '.join(manifest.name for manifest in due)}"):
-            supervisor.start(*(_service(manifest, wanted, {}) for manifest in due))
+            supervisor.start(*(_service(manifest, wanted) for manifest in due))
 
 
 def _without_device(wanted: Config) -> list[Manifest]:
@@ -77,11 +72,10 @@ def _without_device(wanted: Config) -> list[Manifest]:
     ]
 
 
-def _service(manifest: Manifest, wanted: Config, facts: Mapping[str, Any]) -> Service:
+def _service(manifest: Manifest, wanted: Config) -> Service:
     from kernel_shim.service import Service
 
     run_dir = wanted.general.run_dir
-    places = {"scratch": str(run_dir / "scratch"), "run_dir": str(run_dir)}
     return Service(
         name=manifest.name,
         module=manifest.module,
@@ -91,14 +85,8 @@ def _service(manifest: Manifest, wanted: Config, facts: Mapping[str, Any]) -> Se
         with_=manifest.with_,
         policy=wanted.policy(manifest),
         options=wanted.options(manifest),
-        facts={**places, **facts},
+        facts={"scratch": str(run_dir / "scratch"), "run_dir": str(run_dir)},
+        lists_functions=_LISTS in manifest.schemes,
         early_deaths=manifest.restart.at_most,
         within=float(manifest.restart.within),
     )
-
-
-def _pci_facts(functions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "lab": [facts for facts in functions if "config" in facts],
-        "drivers": {facts["address"]: facts["driver"] for facts in functions},
-    }

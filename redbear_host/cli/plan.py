@@ -10,8 +10,8 @@ from redbear_host.bdf import Bdf
 from redbear_host.cli import progress
 from redbear_host.config import Config, Device, Lab
 from redbear_host.errors import ConfigError
-from redbear_host.hostpci import HostFunction, host_functions
-from redbear_host.lab.devices import ALL, KINDS, LabDevice
+from redbear_host.hostpci import HostFunction, host_function
+from redbear_host.lab.devices import ALL, KINDS, SLOTS, LabDevice
 from redbear_host.lab.farends import Supplies
 from redbear_host.lab.machine import Machine
 from redbear_host.manifest import Manifest, installed, matching, named
@@ -25,6 +25,11 @@ LAB_SEGMENT: Final = 0x1AB0  # "lab0": no machine has that many PCI segments, so
 
 class Planned(Protocol):
     """One device, and the daemon for it."""
+
+    @property
+    def address(self) -> str:
+        """Where it is: `DDDD:BB:DD.F`."""
+        ...
 
     def describe(self) -> list[str]:
         """Return the lines that `up --plan` prints."""
@@ -42,13 +47,10 @@ class Planned(Protocol):
 def plan(wanted: Config) -> list[Planned]:
     """Match devices with daemons; `ConfigError` when one cannot be served."""
     manifests = installed()
-    planned: list[Planned] = []
-    if wanted.devices:
-        functions = {function.address: function for function in host_functions()}
-        planned += [_planned(device, functions, manifests) for device in wanted.devices]
+    devices = [plan_device(device, manifests) for device in wanted.devices]
+    planned: list[Planned] = [one for one in devices if one is not None]
     labs = [device for lab in wanted.labs for device in _lab_devices(lab, manifests)]
-    for number, lab in enumerate(labs):
-        planned.append(_planned_lab(lab, LAB_SEGMENT + number, manifests))
+    planned += [plan_lab(lab, LAB_SEGMENT + number, manifests) for number, lab in enumerate(labs)]
     return planned
 
 
@@ -65,7 +67,8 @@ def _lab_devices(lab: Lab, manifests: Sequence[Manifest]) -> list[LabDevice]:
     return [LabDevice(kind.name) for kind in KINDS.values() if matching(kind.ids, manifests)]
 
 
-def _planned_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> PlannedLab:
+def plan_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> PlannedLab:
+    """Match a lab device with its daemon; `segment` tells it from all others."""
     ids = KINDS[device.kind].ids
     manifest = matching(ids, manifests)
     if manifest is None:
@@ -76,14 +79,15 @@ def _planned_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest])
     return PlannedLab(device, segment, manifest)
 
 
-def _planned(
-    device: Device, functions: Mapping[Bdf, HostFunction], manifests: Sequence[Manifest]
-) -> PlannedFunction:
-    function = functions.get(device.address)
+def plan_device(device: Device, manifests: Sequence[Manifest]) -> PlannedFunction | None:
+    """Match a function of the machine with its daemon; None if it is absent and may be."""
+    function = host_function(device.address)
     if function is None:
+        if device.wait:
+            return None
         raise ConfigError(
             f"there is no PCI function at {device.address}",
-            "list those of this machine with: redbear-host devices",
+            "list those of this machine with: redbear-host devices   (or wait for it: --await)",
         )
     if device.driver:
         return PlannedFunction(device, function, named(device.driver, manifests))
@@ -134,6 +138,7 @@ class PlannedFunction:
     """A PCI function of this machine, by VFIO."""
 
     def __init__(self, device: Device, function: HostFunction, manifest: Manifest) -> None:
+        self.address: Final = str(device.address)
         self._address: Final = device.address
         self._function: Final = function
         self._manifest: Final = manifest
@@ -156,8 +161,9 @@ class PlannedFunction:
 
         address = str(self._address)
         with progress.step(f"take {address}"):
-            self._taken = take(address, lambda record: supervisor.note_binding(address, record))
-            supervisor.hold_device(self._taken)
+            holding = supervisor.hold(address)
+            self._taken = take(address, holding.note_binding)
+            holding.keep(self._taken)
         return {"address": address, "driver": self._manifest.name}
 
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
@@ -170,6 +176,7 @@ class PlannedLab:
     """A device model of QEMU, in a machine of its own."""
 
     def __init__(self, device: LabDevice, segment: int, manifest: Manifest) -> None:
+        self.address: Final = str(Bdf(segment, 0, SLOTS[0], 0))
         self._device: Final = device
         self._segment: Final = segment
         self._manifest: Final = manifest
@@ -186,14 +193,15 @@ class PlannedLab:
     def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
         """Start its QEMU."""
         with progress.step(f"start QEMU's {self._device.kind}"), ExitStack() as undo:
-            folder = supervisor.scratch(f"lab-{self._segment:04x}")
+            holding = supervisor.hold(self.address)
             supplies = undo.enter_context(Supplies())
-            told = self._device.arguments(folder, supplies=supplies)
+            told = self._device.arguments(holding.scratch(), supplies=supplies)
+            holding.note_files(supplies.files)
             self._machine = Machine(told, segment=self._segment, supplies=supplies)
             undo.pop_all()
             function = self._machine.functions[0]
-            supervisor.hold_device(function)
-            supervisor.note_process(f"QEMU of {function.address}", self._machine.qemu.pid)
+            holding.keep(function)
+            holding.note_process(f"QEMU of {function.address}", self._machine.qemu.pid)
         return {
             "address": function.address,
             "config": function.config_image().hex(),

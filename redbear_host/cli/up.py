@@ -17,6 +17,7 @@ from redbear_host.cli.arguments import path_argument
 from redbear_host.cli.base import base_services, kernel_service, start_class_services
 from redbear_host.cli.detach import Detached
 from redbear_host.cli.plan import Planned, check_lab, plan
+from redbear_host.cli.spawner import Spawner, named_but_absent
 from redbear_host.cli.tree import tree
 from redbear_host.errors import ConfigError, RedbearError
 from redbear_host.lab.devices import ALL, parse
@@ -36,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="devices",
         metavar="BDF",
         help="take this PCI function of the machine, such as 0000:04:00.0; may be repeated",
+    )
+    add(
+        "--await",
+        action="append",
+        default=[],
+        dest="awaited",
+        metavar="BDF",
+        help="the same for one that may not be there yet: it is taken once it is plugged in",
     )
     add(
         "--lab",
@@ -92,6 +101,7 @@ def _config(args: argparse.Namespace) -> config.Config:
         mount=args.mount,
         run_dir=args.run_dir,
         devices=[Bdf.parse(text) for text in args.devices],
+        awaited=[Bdf.parse(text) for text in args.awaited],
         labs=[_lab(text) for text in args.labs],
         daemons={"filed": {"root": str(args.file.absolute())}} if args.file is not None else {},
         confined=args.confined,
@@ -111,12 +121,14 @@ def _describe(wanted: config.Config, planned: Sequence[Planned]) -> list[str]:
     lines = [f"mount schemes below {wanted.general.mount}"]
     for one in planned:
         lines += one.describe()
+    lines += [f"wait for {address}" for address in named_but_absent(planned, wanted)]
     return lines
 
 
 def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached | None) -> int:
     """Do it, from the preflight to the end."""
     from kernel_shim.answers import Answers
+    from kernel_shim.orders import Orders
     from kernel_shim.rundir import RunDir
     from kernel_shim.supervisor import Supervisor
 
@@ -131,9 +143,10 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         Answers(supervisor)
         with progress.step(f"mount {wanted.general.mount}"):
             supervisor.open()
-        functions = [one.take(supervisor) for one in planned]
+        for one in planned:
+            supervisor.functions.learn(one.take(supervisor), ())
         console = "" if detached is not None else _terminal()
-        base = [kernel_service(wanted, console), *base_services(wanted, functions)]
+        base = [kernel_service(wanted, console), *base_services(wanted)]
         names = ", ".join(service.name for service in base)
         with progress.step(f"start {names}"):
             supervisor.start(*base)
@@ -150,6 +163,12 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             log.setup("supervisor")
         else:
             print("press Ctrl-C to take it down")
+        spawner = Spawner(supervisor, wanted, len(planned))
+        orders = Orders(run_dir.orders, supervisor.loop, supervisor.soon, spawner.carry)
+        stack.callback(orders.close)
+        hotplug = spawner.listen()
+        if hotplug is not None:
+            stack.callback(hotplug.close)
         supervisor.run()
     return 0
 

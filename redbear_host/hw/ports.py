@@ -174,6 +174,10 @@ class PciFunction(Protocol):
         """Reset the function; its registers are back to their defaults, bus mastering is off."""
         ...
 
+    def leave(self) -> None:
+        """Let go of a function that has left: from here on it reads as all ones."""
+        ...
+
     def close(self) -> None:
         """Stop DMA and interrupts, then let go of the device."""
         ...

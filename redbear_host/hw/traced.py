@@ -140,6 +140,11 @@ class TracedFunction:
         self._tell("reset")
         self._function.reset()
 
+    def leave(self) -> None:
+        """Let go of it: it has left."""
+        self._tell("leave")
+        self._function.leave()
+
     def close(self) -> None:
         """Let go of it."""
         self._function.close()

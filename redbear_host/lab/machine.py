@@ -80,6 +80,9 @@ class LabFunction:
         """Stop the function's DMA and interrupts; only while no daemon uses the machine."""
         self.machine.quiesce(self.found)
 
+    def abandon(self) -> None:
+        """Do nothing: it has left with its machine, and nobody waits for it."""
+
     def release(self) -> None:
         """End the machine: it is there for its functions."""
         self.machine.close()

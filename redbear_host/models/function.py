@@ -231,6 +231,9 @@ class ModelFunction:
         """Reset the function; `Gone` when it has left."""
         self.slot.reset()
 
+    def leave(self) -> None:
+        """Do nothing: a slot whose card was pulled reads as all ones by itself."""
+
     def close(self) -> None:
         """Stop DMA and interrupts, then let go; harmless the second time."""
         if not self._window.closed:

@@ -11,6 +11,7 @@ import time
 import pytest
 from background import in_thread
 
+from kernel_shim import holding
 from kernel_shim import supervisor as module
 from kernel_shim.answers import Answers
 from kernel_shim.rundir import RunDir
@@ -154,11 +155,11 @@ def test_who_may_ask_one_thing_is_not_answered_another_beside_it(instance):
 def test_a_driver_change_is_undone_although_its_device_was_never_held(tmp_path, monkeypatch):
     """A Ctrl-C between the two."""
     undone = []
-    monkeypatch.setattr(module, "restore", undone.append)
+    monkeypatch.setattr(holding, "restore", undone.append)
     made = Instance(RunDir(tmp_path / "run"), tmp_path / "scheme")
     made.open()
     record = {"address": "0000:0f:04.0", "driver": "nvme", "override": ""}
-    made.note_binding("0000:0f:04.0", record)
+    made.hold("0000:0f:04.0").note_binding(record)
     made.close()
     assert undone == [record]
 
@@ -183,7 +184,7 @@ def test_a_full_run_directory_does_not_end_what_runs(tmp_path):
             made.killed(running)
             assert (running.state, running.life) == (State.READY, 2)
             with pytest.raises(TransportError, match="No space left"):
-                made.note_process("helper", os.getpid())
+                made.hold("0000:0f:04.0").note_process("helper", os.getpid())
         finally:
             made.close()
     finally:
@@ -197,7 +198,7 @@ def test_nobody_else_may_change_what_an_instance_keeps_whatever_the_umask(tmp_pa
         made.open()
         try:
             made.begin("odd", "odd")
-            made.scratch("lab")
+            made.hold("lab").scratch()
             kept = [tmp_path / "run", *(tmp_path / "run").rglob("*")]
             assert {path.name for path in kept} >= {"lock", "log", "odd.log", "state.json", "lab"}
             for path in kept:  # anyone may call at a scheme's socket; the scheme decides

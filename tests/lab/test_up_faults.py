@@ -40,7 +40,7 @@ class Served:
         self.log = tmp_path / "run" / "log" / "nvmed.log"
         self.disk = tmp_path / "scheme" / NAME / "1"
         self.supervisor.open()
-        self.supervisor.hold_device(self.machine.functions[0])
+        self.supervisor.hold(self.machine.functions[0].address).keep(self.machine.functions[0])
         (self.running,) = self.supervisor.start(
             Service(
                 name="nvmed",

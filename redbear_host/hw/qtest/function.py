@@ -117,6 +117,9 @@ class QtestFunction:
         reset_function(self._config)
         prepare_function(self._config, self._grant.bars)
 
+    def leave(self) -> None:
+        """Do nothing: nobody waits for it, and what has ended reads as all ones."""
+
     def close(self) -> None:
         """Stop DMA and interrupts, then let go of the device; harmless the second time."""
         if not self._wire.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ class DeviceFile:
     """The calls of linux/vfio.h on the descriptor of one PCI function."""
 
     def __init__(self, fd: int, address: str) -> None:
-        self.fd: Final = fd
+        self.fd = fd
         self._address: Final = address
         info = ioctls.vfio_device_info(argsz=ctypes.sizeof(ioctls.vfio_device_info))
         ioctls.call(fd, ioctls.DEVICE_GET_INFO, info, to=f"ask VFIO about {address}")
@@ -32,6 +33,12 @@ class DeviceFile:
         self.resets: Final = bool(info.flags & ioctls.DEVICE_FLAGS_RESET)
         self._regions: Final = info.num_regions
         self._interrupts: Final = info.num_irqs
+
+    def close(self) -> None:
+        """Close the file; harmless the second time."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def region(self, index: int) -> Region:
         """Describe a window: 0 to 5 are the base address registers."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final, NamedTuple
 
-from redbear_host.errors import DeviceError, TransportError
+from redbear_host.errors import DeviceError, Gone, TransportError
 from redbear_host.hw.dma import Arena
 from redbear_host.hw.eventfds import drain
 from redbear_host.hw.pci.bar import BAR_COUNT
@@ -49,14 +49,19 @@ def open_function(grant: dict[str, Any], fds: Sequence[int]) -> VfioFunction:
             address, iova, size = grant["address"], grant["iova"], grant["arena_size"]
         except (KeyError, IndexError, TypeError) as error:
             raise TransportError(f"not a grant of a function by VFIO: {error!r}") from error
-        for fd in (*line, *vectors, arena_fd, device_fd):
+        for fd in (*line, *vectors, arena_fd):
             held.callback(os.close, fd)
+        with ExitStack() as unless_it_answers:
+            unless_it_answers.callback(os.close, device_fd)
+            device = DeviceFile(device_fd, address)
+            unless_it_answers.pop_all()
+        held.callback(device.close)
         try:
             memory = mmap.mmap(arena_fd, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except (OSError, ValueError, TypeError) as error:
             raise TransportError(f"cannot map the DMA arena of {address}: {error}") from error
         arena = Arena(memoryview(memory), iova)
-        return VfioFunction(device_fd, address, arena, line, vectors, held)
+        return VfioFunction(device, address, arena, line, vectors, held)
 
 
 class Line(NamedTuple):
@@ -71,7 +76,7 @@ class VfioFunction:
 
     def __init__(
         self,
-        device_fd: int,
+        device: DeviceFile,
         address: str,
         arena: Arena,
         line: Line,
@@ -81,9 +86,9 @@ class VfioFunction:
         """Use `open_function`."""
         self.address: Final = address
         self.dma: Final = arena
-        self._device: Final = DeviceFile(device_fd, address)
+        self._device: Final = device
         region = self._device.region(ioctls.PCI_CONFIG_REGION_INDEX)
-        self.config: Final = TrappedWindow(device_fd, region.offset, region.size)
+        self.config: Final = TrappedWindow(device.fd, region.offset, region.size)
         self._header: Final = Header(ConfigWindow(self.config))
         self.ids: Final[PciIds] = read_ids(self.config)
         self._line: Final = line
@@ -131,6 +136,7 @@ class VfioFunction:
         return window
 
     def _open_bar(self, index: int) -> MappedWindow | TrappedWindow:
+        self._check_there()
         fd = self._device.fd
         if 0 <= index < BAR_COUNT:
             region = self._device.region(ioctls.PCI_BAR0_REGION_INDEX + index)
@@ -141,8 +147,23 @@ class VfioFunction:
                 return TrappedWindow(fd, region.offset, region.size, 4 if ports else 8)
         raise DeviceError(f"{self.address} has no base address register {index}")
 
+    def leave(self) -> None:
+        """Let go of a function that has left, for which Linux waits; it reads as all ones."""
+        if self._device.fd < 0:
+            return
+        self._enabled = None
+        for window in self._bars.values():
+            window.leave()
+        self.config.leave()
+        self._device.close()
+
+    def _check_there(self) -> None:
+        if self._device.fd < 0:
+            raise Gone(f"{self.address} has left")
+
     def enable_interrupts(self, kind: InterruptKind, count: int = 1) -> list[int]:
         """Switch to `count` vectors of `kind`; the eventfds stay the function's own."""
+        self._check_there()
         offered = getattr(self.interrupts, kind)
         if count < 1:
             raise ValueError(f"{count} vectors cannot be enabled")
@@ -175,6 +196,8 @@ class VfioFunction:
 
     def unmask_intx(self) -> None:
         """Let the INTx line fire again; it fires at once if the device still holds it."""
+        if self._device.fd < 0:
+            return  # its last interrupt, and nobody to hear of it
         if self._enabled is not InterruptKind.INTX:
             raise ValueError(f"INTx of {self.address} is not enabled")
         self._device.unmask_intx()
@@ -189,6 +212,7 @@ class VfioFunction:
 
         `DeviceError` where neither the function nor its bus can be reset.
         """
+        self._check_there()
         if not self._device.resets:
             raise DeviceError(f"{self.address} can be reset by none of the ways Linux knows")
         self.disable_interrupts()

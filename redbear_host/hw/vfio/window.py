@@ -6,11 +6,13 @@ or store of the item's width, which `struct`, `ctypes` stores and slices do not 
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from collections.abc import Callable
 from typing import Final
 
+from redbear_host import linux
 from redbear_host.hw.widths import ByWidth
 
 Read = Callable[[int], int]
@@ -42,6 +44,13 @@ class MappedWindow:
         self.write8, self.write16, self.write32, self.write64 = (
             _writer(view, shift, size) for shift, view in enumerate(views)
         )
+
+    def leave(self) -> None:
+        """Put memory that reads as all ones in the place of the device, which is let go of."""
+        anchor = ctypes.c_char.from_buffer(self._memory)
+        linux.map_nothing(ctypes.addressof(anchor), len(self._memory))
+        del anchor  # or the mapping could not be closed
+        self._views[0][:] = b"\xff" * len(self._memory)
 
     def close(self) -> None:
         """Unmap; whoever still reads or writes gets `ValueError`."""
@@ -94,10 +103,14 @@ class TrappedWindow(ByWidth):
     __slots__ = ("_base", "_fd", "_widest", "size")
 
     def __init__(self, fd: int, base: int, size: int, widest: int = 4) -> None:
-        self._fd: Final = fd
+        self._fd = fd
         self._base: Final = base
         self._widest: Final = widest
         self.size: Final = size
+
+    def leave(self) -> None:
+        """Answer as a device that has left, and ask it no more."""
+        self._fd = -1
 
     def _read(self, offset: int, width: int) -> int:
         self._check(offset, width)
