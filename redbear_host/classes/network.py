@@ -314,14 +314,12 @@ class NetworkScheme(Scheme):
         start = most * fr.LENGTH
         if not 0 < most <= fr.BATCH_MOST or start > len(payload):
             raise Refused(e.EINVAL)
-        found = self._wire.take(reader, most, len(payload) - start)
-        if not found:
+        lengths = self._wire.take(reader, most, payload[start:])
+        if not lengths:
             # Either nothing waits, or the first does not fit.
             raise Refused(e.EINVAL if self._wire.waits(reader) else e.EWOULDBLOCK)
-        fr.table(len(found)).pack_into(payload, 0, *map(len, found))
-        together = b"".join(found)
-        payload[start : start + len(together)] = together
-        return len(found)
+        fr.table(len(lengths)).pack_into(payload, 0, *lengths)
+        return len(lengths)
 
     def on_sendfd(
         self, handle: int, fds: Sequence[int], flags: int, argument: int, request: Request

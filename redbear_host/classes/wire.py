@@ -24,6 +24,7 @@ from redbear_host.scheme.loop import Loop
 BATCH: Final = 64  # frames of each direction that are moved before others have their turn
 LINK_SETTLES_S: Final = 5.0  # until Linux is told that there is no link, after a start or a join
 
+_JOINED_MOST: Final = 512  # bytes of a frame up to which two copies of all are cheaper than many
 _SPILL: Final = 64  # batches; more than any ring holds
 
 _log = logging.getLogger(__name__)
@@ -192,19 +193,25 @@ class Wire:
         alone = len(self._readers) == 1 and not self._monitors and self._tap is None
         self._direct = next(iter(self._readers.values())) if alone else None
 
-    def take(self, reader: Reader, most: int, room: int) -> list[bytes]:
-        """Return a reader's oldest frames, at most `most` and of `room` bytes together."""
+    def take(self, reader: Reader, most: int, room: memoryview) -> list[int]:
+        """Put a reader's oldest frames into `room`, one after another, at most `most`.
+
+        Returns their lengths; none when nothing waits, or not even the first fits.
+        """
+        frames: Sequence[bytes | memoryview]
         if reader or reader is not self._direct:
-            return reader.first(most, room)
+            frames = reader.first(most, len(room))
+            _lay(frames, room)
+            return list(map(len, frames))
         frames = self.adapter.received(most)
-        ends = list(accumulate(map(len, frames)))
-        while ends and ends[-1] > room:
-            ends.pop()
-        count = len(ends)
-        found = list(map(bytes, frames[:count]))
-        self._counts["received"] += count
-        self.adapter.release(count)
-        return found
+        lengths = list(map(len, frames))
+        if sum(lengths) > len(room):
+            fit = sum(end <= len(room) for end in accumulate(lengths))
+            frames, lengths = frames[:fit], lengths[:fit]
+        _lay(frames, room)
+        self._counts["received"] += len(lengths)
+        self.adapter.release(len(lengths))
+        return lengths
 
     def take_one(self, reader: Reader, room: int) -> bytes | None:
         """Return a reader's oldest frame, or the first `room` bytes of it; None if there is none.
@@ -388,3 +395,17 @@ class Wire:
             tap.close()
         self._joins.clear()
         self._tap = None
+
+
+def _lay(frames: Sequence[bytes | memoryview], room: memoryview) -> None:
+    """Copy frames to the start of `room`, one after another."""
+    size = sum(map(len, frames))
+    if size < _JOINED_MOST * len(frames):
+        together = b"".join(frames)
+        room[: len(together)] = together
+        return
+    at = 0
+    for frame in frames:
+        end = at + len(frame)
+        room[at:end] = frame
+        at = end

@@ -17,8 +17,8 @@ MAC = bytes.fromhex("525400524204")
 class Card:
     """A ring of `depth` slots to send from, and frames that came in."""
 
-    def __init__(self, depth: int = 8, max_frame: int = 1514) -> None:
-        self.mac, self.max_frame, self.link = MAC, max_frame, 1000
+    def __init__(self, depth: int = 8, max_frame: int = 1514, link: int = 1000) -> None:
+        self.mac, self.max_frame, self.link = MAC, max_frame, link
         self.on_frames = self.on_room = self.on_link = lambda: None
         self.depth = depth
         self.waiting: list[memoryview] = []

@@ -187,9 +187,8 @@ def test_the_carrier_is_the_links_once_that_had_time_to_come(rig):
 
 
 def test_a_driver_that_starts_does_not_bother_linux_with_its_link(monkeypatch):
-    rig = Rig()
+    rig = Rig(link=0)
     try:
-        rig.card.link = 0
         tap = rig.join()
         rig.card.change_link(0)
         assert tap.carriers == [True]
