@@ -111,6 +111,7 @@ class Daemon(ExitStack):
         self.options: Final[dict[str, Any]] = setup["options"]
         self.facts: Final[dict[str, Any]] = setup["facts"]
         self.life: Final[int] = setup["life"]  # 1 for the first, 2 after one restart, …
+        self.crashed: Final[bool] = setup["crashed"]  # the last life ended by its own doing
         self.loop: Final = Loop()
         self.clock: Final = SystemClock()
         self._setup: Final = setup

@@ -115,10 +115,17 @@ class Configuration:
             and head == tail < self._tx.entries
         )
 
-    def route_interrupts(self, regs: E1000Regs, more: Regs82574 | None) -> None:
-        """Let every cause come by the one vector there is, no oftener than was wished."""
+    def route_interrupts(self, regs: E1000Regs, more: Regs82574 | None, vectors: int) -> None:
+        """Let causes come no oftener than was wished; in MSI-X, all but frames by the last vector.
+
+        The causes of frames clear when their message is sent: nothing has to be read for them, and
+        none that comes meanwhile can be cleared by mistake.
+        """
         regs.ITR.write(self._itr)
         if more is not None:
-            more.IVAR.write(IVAR(RXQ0_VALID=True, TXQ0_VALID=True, OTHER_VALID=True))
-            more.EIAC.write(Causes())  # the handler clears what it has seen, in every mode
+            more.EITR0.write(self._itr)
+            more.IVAR.write(
+                IVAR(RXQ0_VALID=True, TXQ0_VALID=True, OTHER=vectors - 1, OTHER_VALID=True)
+            )
+            more.EIAC.write(Causes(RXQ0=True, TXQ0=True))
             more.IAM.write(Word())

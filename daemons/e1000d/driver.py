@@ -56,6 +56,12 @@ _ALL: Final = Causes.of(GONE)
 _LINK: Final = Causes(LSC=True, RXSEQ=True).raw
 _HEARD: Final = Causes(LSC=True, RXDMT0=True, RXO=True, RXT0=True)
 _ROOM: Final = Causes(TXDW=True)
+# The same in MSI-X, where queues have causes of their own, and OTHER stands for all the rest.
+_HEARD_X: Final = Causes(LSC=True, RXQ0=True, OTHER=True)
+_ROOM_X: Final = Causes(TXQ0=True)
+_OTHER_X: Final = Causes(
+    LSC=True, RXSEQ=True, RXO=True, MDAC=True, SRPD=True, ACK=True, MNG=True, OTHER=True
+)
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +87,11 @@ class Counters:
     adopted: int = 0  # 1 when the card was taken over as it ran
 
 
+def _power(entries: int) -> int:
+    """Round up to a power of two."""
+    return 1 << (entries - 1).bit_length()
+
+
 def _ignore() -> None:
     """Nobody wants to know."""
 
@@ -94,10 +105,12 @@ class Card:
         clock: Clock,
         wishes: Wishes,
         kind: InterruptKind = InterruptKind.INTX,
+        vectors: int = 1,
     ) -> None:
         """Prepare to drive `function`; nothing is touched before `start`.
 
-        `kind` is how it interrupts.  `DeviceError` for a function that is none of the known cards.
+        It interrupts by `vectors` of `kind`, of which it can use 2 of MSI-X.  `DeviceError` for a
+        function that is none of the known cards.
         """
         part = PARTS.get(function.ids.device)
         if part is None:
@@ -123,26 +136,22 @@ class Card:
         self._statistics: Final = Statistics(mmio)
         write, rdt, tdt = mmio.write32, self._regs.RDT.offset, self._regs.TDT.offset
         self._rx: Final = ReceiveRing(
-            function.dma, wishes.receive, self.max_frame, bool(wishes.vlan),
+            function.dma, _power(wishes.receive), self.max_frame, bool(wishes.vlan),
             lambda tail: write(rdt, tail),
         )  # fmt: skip
         self._tx: Final = TransmitRing(
-            function.dma, wishes.transmit, self.max_frame, wishes.vlan,
+            function.dma, _power(wishes.transmit), self.max_frame, wishes.vlan,
             lambda tail: write(tdt, tail),
         )  # fmt: skip
         self._tx.on_full = self._ask_for_room
         self._vlan: Final = wishes.vlan
         self._set: Final = Configuration(part, wishes, self._rx, self._tx)
-        # On MSI-X a cause stays until it is written back; otherwise reading ICR clears it.
-        self._acknowledges: Final = part.express and kind is InterruptKind.MSIX
-        self._wanted: Final = Causes.of(_HEARD.raw)
-        if self._acknowledges:
-            self._wanted.RXQ0 = self._wanted.OTHER = True
-        self._room: Final = Causes.of(_ROOM.raw)
-        self._room.TXQ0 = self._acknowledges
+        self._messages: Final = kind is InterruptKind.MSIX
+        self._vectors: Final = vectors
+        self._heard: Final = _HEARD_X if self._messages else _HEARD
+        self._room: Final = _ROOM_X if self._messages else _ROOM
         self._icr: Final = self._regs.ICR.offset
         self._get: Final = mmio.read32
-        self._put: Final = mmio.write32
         self._mac = bytes(6)
         self._factory = bytes(6)
         self._promiscuous = False
@@ -213,14 +222,9 @@ class Card:
     def _silence(self) -> None:
         """Mask every interrupt, and forget those that wait."""
         self._regs.IMC.write(_ALL)
-        self._acknowledge()
-
-    def _acknowledge(self) -> int:
-        """Return the causes that are set, and clear them."""
-        causes = self._get(self._icr)
-        if self._acknowledges and causes != GONE:
-            self._put(self._icr, causes)
-        return causes
+        self._regs.ICR.read()
+        if self._more is not None:
+            self._more.ICR.write(_ALL)  # in MSI-X reading clears nothing
 
     def _bring_up(self) -> None:
         """Reset the card and set it up (14.3 to 14.5); the bus is closed to it."""
@@ -300,9 +304,9 @@ class Card:
         self.state = State.RUNNING
         self._suspect = -1
         self._pending = (-1, -1, 0.0)
-        self._set.route_interrupts(self._regs, self._more)
+        self._set.route_interrupts(self._regs, self._more, self._vectors)
         self.link = self._speed(self._status())
-        self._regs.IMS.write(self._wanted)
+        self._regs.IMS.write(self._heard)
 
     def _set_receiver(self) -> None:
         rctl = RCTL.of(self._set.rctl.raw)
@@ -312,15 +316,32 @@ class Card:
     # -- what the card has to say ------------------------------------------------------------------
 
     def on_interrupt(self, vector: int = 0) -> None:
-        """Look after whatever the card interrupts for; all of it comes by one vector."""
+        """Look after whatever the card interrupts for."""
         if self.state is not State.RUNNING:
             return
-        causes = self._acknowledge()
+        if self._messages:
+            self._on_message(vector)
+            return
+        causes = self._get(self._icr)  # which clears them
         if causes == GONE:
             self.gone()
             return
         if causes & _LINK:
             self._look_at_link()
+        self._look_at_rings()
+
+    def _on_message(self, vector: int) -> None:
+        if vector == self._vectors - 1 and self._more is not None:
+            self._more.ICR.write(_OTHER_X)
+            self._look_at_link()  # which reads a register: the write has arrived by then
+        if vector == 0:
+            self._look_at_rings()
+            # QEMU's masks what it clears by itself, which the data sheet says of EIAME only.
+            self._regs.IMS.write(self._heard)
+            if self._tx.starved:
+                self._regs.IMS.write(self._room)
+
+    def _look_at_rings(self) -> None:
         if self._tx.starved:
             self._look_for_room()
         if self._rx.waiting:
@@ -365,7 +386,8 @@ class Card:
         """Hear that the function has left: nothing comes or goes any more."""
         if self.state in (State.RUNNING, State.FAILED):
             self.state = State.GONE
-            _log.error("%s has left", self._name)
+            still = ", though its slot is not empty" * (not self._function.gone)
+            _log.error("%s has left%s", self._name, still)
             self._set_link(0)
 
     # -- what no interrupt announces ---------------------------------------------------------------

@@ -137,6 +137,8 @@ class Causes(Bits):
     PHYINT: bool = bits(12)
     TXD_LOW: bool = bits(15)
     SRPD: bool = bits(16)         # Small Receive Packet Detected
+    ACK: bool = bits(17)          # 82574 only: a TCP acknowledgement was received
+    MNG: bool = bits(18)          # 82574 only: a management event
     RXQ0: bool = bits(20)         # 82574 only: receive queue 0, in MSI-X
     RXQ1: bool = bits(21)
     TXQ0: bool = bits(22)
@@ -415,6 +417,7 @@ class Regs82574(Block):
     EIAC = rw(0x00DC, Causes)     # causes that are cleared when their message is sent
     IAM = rw(0x00E0, Word)        # Interrupt Acknowledge Auto Mask
     IVAR = rw(0x00E4, IVAR)
+    EITR0 = rw(0x00E8, ITR)       # as ITR, for the first vector of MSI-X
     RFCTL = rw(0x5008, RFCTL)
 
 

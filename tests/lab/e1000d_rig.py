@@ -69,8 +69,9 @@ class Rig:
         self._fds: Sequence[int] = ()
 
     def start(self, wishes: Wishes, inherited: bool = False) -> None:
-        self._fds = self.function.enable_interrupts(self.kind, 1)
-        self.card = Card(self.function, SystemClock(), wishes, self.kind)
+        vectors = 2 if self.kind is InterruptKind.MSIX else 1
+        self._fds = self.function.enable_interrupts(self.kind, vectors)
+        self.card = Card(self.function, SystemClock(), wishes, self.kind, vectors)
         self.card.on_frames = self.take
         self.card.on_link = lambda: self.links.append(self.card.link)
         self.card.on_room = self._count_room
