@@ -31,6 +31,8 @@ _BLOCKS: Final = {"512": 512, "4096": 4096}
 _NAMESPACES_MAX: Final = 16
 _VECTORS_MAX: Final = 32  # what a machine has for one function
 _SERIAL: Final = re.compile(r"[!-~]{1,20}", re.ASCII)  # what Identify and IDENTIFY have room for
+_MODEL: Final = re.compile(r"[ -~]{1,40}", re.ASCII)
+_PORTS: Final = 6  # of QEMU's ich9-ahci
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
@@ -165,6 +167,22 @@ class LabDevice:
         shown = self.options.get(key, "")
         return ConfigError(f"lab device {self.kind}: {key}={shown} cannot be", hint)
 
+    def model(self) -> str:
+        """Return the model that was given as QEMU's property, or nothing."""
+        model = self.options.get("model")
+        if model is None:
+            return ""
+        if not _MODEL.fullmatch(model):
+            raise self._wrong("model", "write up to 40 printable characters")
+        return f",model={quote(model)}"
+
+    def disc(self) -> Path:
+        """Return the image of the disc in the CD drive."""
+        path = Path(self.options["cd"])
+        if not path.is_file():
+            raise self._wrong("cd", "name an image that exists, or nothing for an empty drive")
+        return path
+
     def mac(self, slot: int) -> str:
         """Return the hardware address that was given, or one made of the place."""
         mac = self.options.get("mac", f"52:54:00:52:42:{slot:02x}")
@@ -209,6 +227,12 @@ def _disk(node: str, path: Path) -> list[str]:
     return ["-blockdev", json.dumps(layer)]
 
 
+def _disc(node: str, path: Path) -> list[str]:
+    file = {"driver": "file", "filename": str(path)}
+    layer = {"driver": "raw", "node-name": node, "file": file, "read-only": True}
+    return ["-blockdev", json.dumps(layer)]
+
+
 def _nvme(device: LabDevice, image: Image, slot: int) -> list[str]:
     vectors = device.number("vectors", 9, 1, _VECTORS_MAX)
     mdts = device.number("mdts", 7, 0, 12)
@@ -230,12 +254,26 @@ def _nvme(device: LabDevice, image: Image, slot: int) -> list[str]:
 
 
 def _ahci(device: LabDevice, image: Image, slot: int) -> list[str]:
-    name = f"ahci{slot}"
-    return [
-        *_disk(f"{name}d", image(1)),
-        *("-device", f"ich9-ahci,id={name},addr={slot:#x}"),
-        *("-device", f"ide-hd,bus={name}.0,drive={name}d,serial={quote(device.serial(slot))}"),
-    ]
+    name, block, cd = f"ahci{slot}", device.block(), device.options.get("cd")
+    disks = device.number("disks", 1, 1 if cd is None else 0, _PORTS - (cd is not None))
+    serial, model = device.serial(slot), device.model()
+    told = ["-device", f"ich9-ahci,id={name},addr={slot:#x}"]
+    for port in range(disks):
+        node, number = f"{name}d{port}", port + 1
+        own = serial if number == 1 else f"{serial[:18]}-{number}"
+        told += _disk(node, image(number))
+        told += [
+            "-device",
+            f"ide-hd,bus={name}.{port},drive={node},serial={quote(own)},"
+            f"logical_block_size=512,physical_block_size={block}{model}",
+        ]
+    if cd is not None:
+        drive = f"ide-cd,id={name}cd,bus={name}.{disks},serial={quote(serial)}"
+        if cd:
+            told += _disc(f"{name}disc", device.disc())
+            drive += f",drive={name}disc"
+        told += ["-device", drive]
+    return told
 
 
 def _netdev(slot: int) -> str:
@@ -298,8 +336,14 @@ KINDS: Final[dict[str, Kind]] = {
         ),
         Kind(
             "ahci",
-            "an AHCI controller with one SATA disk",
-            _DISK_KEYS,
+            "an AHCI controller with SATA disks",
+            {
+                **_DISK_KEYS,
+                "model": "its model",
+                "block": "bytes of a physical block, 512 or 4096; logical ones have 512",
+                "disks": f"how many, up to {_PORTS} with the CD drive; FILE.2 and so on behind",
+                "cd": "an image in a CD drive behind the disks; nothing: the drive alone",
+            },
             _ids(0x8086, 0x2922, 0x010601),
             _ahci,
         ),
