@@ -24,7 +24,6 @@ SIOCGIFHWADDR: Final = 0x8927
 _DEVICE: Final = os.makedev(10, 200)  # /dev/net/tun: misc, TUN_MINOR
 _IFF_TYPE: Final = 0x000F
 _IFF_TAP: Final = 0x0002
-_IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
 _IFREQ: Final = struct.Struct("16sH22x")  # name, flags
 _ADDRESS_AT: Final = 18  # of ifr_hwaddr.sa_data
@@ -38,7 +37,7 @@ class Joined:
     """One TAP, and on whose behalf it is joined.  Its descriptor is this object's to close."""
 
     def __init__(self, fd: int, by: str, mac: bytes | None = None) -> None:
-        """Check it; `Refused` (EINVAL) for what is no TAP of bare frames, and it is not taken."""
+        """Check it; `Refused` (EINVAL) for what is no TAP of frames, and it is not taken."""
         self.name: Final = _name(fd)
         self.fd: Final = fd
         self.by: Final = by
@@ -95,7 +94,8 @@ def _name(fd: int) -> str:
         name, flags = _IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(_IFREQ.size)))
     except OSError:
         raise Refused(e.EINVAL, "this TAP has no interface") from None
-    if flags & _IFF_TYPE != _IFF_TAP or not flags & _IFF_NO_PI or flags & _IFF_VNET_HDR:
+    # IFF_NO_PI cannot be seen: TUNGETIFF has IFF_NOFILTER in its place.
+    if flags & _IFF_TYPE != _IFF_TAP or flags & _IFF_VNET_HDR:
         raise Refused(e.EINVAL, "a TAP of bare frames is needed: IFF_TAP | IFF_NO_PI")
     text: str = name.rstrip(b"\0").decode("ascii", "replace")
     return text
