@@ -2,7 +2,8 @@
 
 The daemon's end of a socket pair goes into its set-up.  The other stays here until something
 comes, is then lent to a copier, and comes back when that has ended: idle, dead, or killed.  So a
-daemon nobody makes ioctls to costs nothing, and a copier that dies is replaced at the next question.
+daemon nobody makes ioctls to costs nothing, and a copier that dies is replaced at the next
+question.
 """
 
 from __future__ import annotations
@@ -102,11 +103,11 @@ class Copying:
             log.error("the copier of %s is given up: %d deaths", self._name, self._deaths)
             return
         lent = (self._ours.fileno(), self._staging, self._daemon)
+        arguments = [*map(str, lent), *self._arguments]
         with self._log_path.open("ab") as log_file:
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "kernel_shim.copier", *map(str, lent)]
-                    + self._arguments,
+                    [sys.executable, "-I", "-m", "kernel_shim.copier", *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log_file,
                     stderr=log_file,

@@ -301,9 +301,9 @@ class Door:
     def _ioctl(self, request: FuseRequest) -> Any:
         fh, flags, command, argument, in_size, out_size = p.IOCTL_IN.unpack_from(request.body)
         data = request.body[p.IOCTL_IN.size : p.IOCTL_IN.size + in_size]
-        request.client = None
+        request.memory = None
         if self.copier is not None and not flags & p.IOCTL_COMPAT:
-            request.client = self.copier.client(request.caller.pid, command, argument)
+            request.memory = self.copier.memory(request.caller.pid, command, argument)
         return self._scheme.ioctl(self._handle(fh).number, command, data, out_size, request)
 
     def _readdir(self, request: FuseRequest) -> bytes:

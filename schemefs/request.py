@@ -53,7 +53,7 @@ class FuseRequest(Request):
         self.parked = False
         self.replayed = False
         self.cancelled = False
-        self.client = None
+        self.memory = None
         self.on_cancel: Callable[[Request], None] | None = None
         self.length = self.opcode = self.unique = self.node = 0
         self.fh = self.offset = self.size = self.flags = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from redbear_host.classes.disk import Chunk
 
@@ -62,6 +62,7 @@ class AtaResult:
 AtaDone: TypeAlias = Callable[[AtaResult], object]
 
 
+@runtime_checkable
 class AtaCommands(Protocol):
     """An ATA or ATAPI device that takes commands as they are."""
 
@@ -112,6 +113,7 @@ class NvmeResult:
 NvmeDone: TypeAlias = Callable[[NvmeResult], object]
 
 
+@runtime_checkable
 class NvmeCommands(Protocol):
     """An NVMe namespace (or its controller) that takes commands as they are."""
 

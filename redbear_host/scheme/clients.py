@@ -1,10 +1,10 @@
 """A client's memory during its ioctl, as far as the ioctl itself names it.
 
 A daemon cannot reach into its clients, and must not.  For those whose manifest says that they ask
-for it (`asks = ["client"]`) the shim has a copier (`kernel_shim.copier`), a process that does it for
-them: over a socket the daemon says which thread waits in which ioctl, and the copier, having seen
-for itself that this is so, moves bytes between that thread's memory and a staging area, a memfd that
-both have mapped.  Its answers come through the event loop.
+for it (`asks = ["client"]`) the shim has a copier (`kernel_shim.copier`), a process that does it
+for them: over a socket the daemon says which thread waits in which ioctl, and the copier, having
+seen for itself that this is so, moves bytes between that thread's memory and a staging area, a
+memfd that both have mapped.  Its answers come through the event loop.
 
 One message each way per question.  The staging area has a half for each verb, so that an answer
 that comes too late spoils no question: what lies at the ioctl's argument, the SCSI command, sense
@@ -66,7 +66,7 @@ Told: TypeAlias = Callable[[Fetched], object]
 Done: TypeAlias = Callable[[Stored], object]
 
 
-class Client:
+class ClientMemory:
     """The memory that one waiting ioctl names."""
 
     __slots__ = ("_argument", "_command", "_copier", "_thread")
@@ -135,9 +135,9 @@ class Copier:
         self._timer: Timer | None = None
         loop.watch(fd, self._on_answer)
 
-    def client(self, thread: int, command: int, argument: int) -> Client:
+    def memory(self, thread: int, command: int, argument: int) -> ClientMemory:
         """Return the memory of the thread that waits in this ioctl."""
-        return Client(self, thread, command, argument)
+        return ClientMemory(self, thread, command, argument)
 
     def staged(self, at: int, size: int) -> bytes:
         """Copy bytes that were fetched."""

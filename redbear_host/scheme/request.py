@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from redbear_host.scheme.clients import Client
+    from redbear_host.scheme.clients import ClientMemory
 
 
 class Caller(NamedTuple):
@@ -37,18 +37,18 @@ class Request(ABC):
     The door that received the call subclasses this and implements `answer` and `refuse`.
     """
 
-    __slots__ = ("caller", "cancelled", "client", "on_cancel", "replayed")
+    __slots__ = ("caller", "cancelled", "memory", "on_cancel", "replayed")
 
     caller: Caller
     cancelled: bool  # the client gave up (a signal); the request must still be answered
-    client: Client | None  # of an ioctl: the caller's memory, where the daemon may ask for it
+    memory: ClientMemory | None  # of an ioctl's caller, where the daemon may ask for it
     on_cancel: Callable[[Request], None] | None  # called once if the client gives up while parked
     replayed: bool  # a predecessor had it in hand when it died, and may have done it already
 
     def __init__(self) -> None:
         self.caller = Caller(0, 0, 0)
         self.cancelled = False
-        self.client = None
+        self.memory = None
         self.on_cancel = None
         self.replayed = False
 

@@ -196,7 +196,7 @@ class Scheme:
 
         Of commands whose number tells their size `data` is what the caller passed in, and at most
         `out_size` bytes go back.  Of all others only the caller knows what its argument means: a
-        daemon that may (`asks = ["client"]` in its manifest) reaches it by `request.client`, which
+        daemon that may (`asks = ["client"]` in its manifest) reaches it by `request.memory`, which
         is None otherwise, and for 32-bit programs.  An int is what ioctl(2) returns; with bytes
         that is 0.
         """
