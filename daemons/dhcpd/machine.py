@@ -30,6 +30,7 @@ _COLLECT_S: Final = 0.5  # how long an offer waits for the one of the server tha
 _REQUESTS: Final = 4  # of one offer; after that another is looked for
 _REBOOTS: Final = 3  # questions whether we may keep what we remember
 _RENEW_LEAST_S: Final = 60.0  # between two questions: RFC 2131, 4.4.5
+_RENEW_MOST_S: Final = 3600.0  # the same, of a lease that does not end
 _DECLINED_S: Final = 10.0  # before another try: RFC 2131, 3.1 step 5
 _OFFERS_MOST: Final = 16
 
@@ -224,7 +225,10 @@ class Machine:
         lease = self.lease
         if lease is not None and self.state in (State.RENEWING, State.REBINDING):
             end = lease.rebind_at if self.state is State.RENEWING else lease.ends_at
-            return min(end, now + max(_RENEW_LEAST_S, (end - now) / 2))
+            left = end - now
+            return min(
+                end, now + (_RENEW_MOST_S if left == NEVER else max(_RENEW_LEAST_S, left / 2))
+            )
         return now + self._pause(self._tries - 1)
 
     def _pause(self, doublings: int) -> float:
@@ -339,7 +343,8 @@ class Machine:
         before, self.lease = self.lease, lease
         outcome = self._host.configure(lease, before)
         if outcome is not Outcome.USED:
-            self.lease = None
+            self.lease = before
+            self._remove()
             if outcome is Outcome.TAKEN:
                 self._decline(lease, now)
             self._rest(now, _DECLINED_S)

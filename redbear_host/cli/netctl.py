@@ -61,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action is None:
         raise ConfigError("netctl needs an action", f"one of: {', '.join(_VERBS)}, --boot")
     if args.action not in _VERBS:
-        hint = did_you_mean(args.action, _VERBS) or f"one of: {', '.join(_VERBS)}, --boot"
-        raise ConfigError(f"netctl has no action {args.action!r}", hint)
+        raise ConfigError(
+            f"netctl has no action {args.action!r}", did_you_mean(args.action, _VERBS)
+        )
     wants = _VERBS[args.action]
     if wants is _NEEDED and not args.name:
         what = "a profile or an adapter" if args.action in ("scan", "retry") else "a profile"

@@ -196,8 +196,7 @@ class _Reader:
     def _one_of(self, key: str, known: Iterable[str], default: str = "") -> str:
         value = default if default and key not in self._found else self._needed(key)
         if value not in known:
-            hint = did_you_mean(value, known) or f"one of: {', '.join(known)}"
-            raise self._unsupported(key, value, hint)
+            raise self._unsupported(key, value, did_you_mean(value, known))
         return value
 
     def _each(self, key: str, read: Callable[[str], T]) -> tuple[T, ...]:
