@@ -299,7 +299,7 @@ class Supervisor:
         log_fd = os.open(self._log_path(running), flags, 0o644)
         try:
             facts = {**self.joins.facts(running), **self.functions.facts(running)}
-            running.spawn(log_fd, partial(self.joins.setup, running), facts)
+            running.spawn(log_fd, partial(self._add_to_setup, running), facts)
         finally:
             os.close(log_fd)
         self._copiers.begin(running, self._log_path(running))

@@ -23,6 +23,7 @@ from daemons.nvmed.identify import Identity, Unusable
 from daemons.nvmed.inquiry import Inquiry
 from daemons.nvmed.lanes import Lanes
 from daemons.nvmed.namespace import Namespace
+from daemons.nvmed.passthrough import Forwarded
 from daemons.nvmed.prp import DmaChunk, longest
 from daemons.nvmed.queues import AdminQueue, Answer, Command, Lobby, QueuePair
 from daemons.nvmed.recovery import Late, ResetBudget, Watchdog
@@ -369,6 +370,10 @@ class Controller:
         yield from self._lanes.pairs
 
     def _failed(self, command: Command, status: Status) -> None:
+        told = command[6]
+        if isinstance(told, Forwarded):
+            told.failed(status)
+            return
         errno = errno_of(status)
         self.counters.errors += 1
         # One line per tick: a dying disk fails thousands of commands a second.
@@ -382,7 +387,7 @@ class Controller:
             describe(status),
         )
         self._error_logged = True
-        command[6](errno or e.EIO)
+        told(errno or e.EIO)
 
     # -- the ladder --------------------------------------------------------------------------------
 

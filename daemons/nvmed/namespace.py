@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from daemons.nvmed.identify import Geometry
+from daemons.nvmed.passthrough import forward
 from daemons.nvmed.prp import DmaChunk
 from daemons.nvmed.regs import DsmDw10_11, DsmRange, NvmOpcode, RwDw12
 from redbear_host.abi import errno as e
+from redbear_host.classes.commands import NvmeCommand, NvmeDone
 from redbear_host.classes.disk import Chunk, Done
 
 if TYPE_CHECKING:
@@ -178,6 +180,14 @@ class Namespace:
         cdw10 = DsmDw10_11(NR=len(starts) - 1, AD=True).raw
         lane = self._controller.lane
         lane.submit(_DATASET_MANAGEMENT, self._nsid, ranges.iova, 0, cdw10, 0, ended)
+
+    def nvme(self, command: NvmeCommand, chunk: Chunk | None, size: int, done: NvmeDone, /) -> None:
+        """Issue a client's command as it is; `size` bytes go to or from the start of `chunk`."""
+        if chunk is not None and not isinstance(chunk, DmaChunk):
+            raise TypeError(f"{chunk!r} is no chunk of this driver")
+        if chunk is not None and size > chunk.size:
+            raise ValueError(f"{size} bytes do not go into {chunk!r}")
+        forward(self._controller, command, chunk, size, done)
 
     def flush_queue(self) -> None:
         """Hand everything queued since the last call to the device: one doorbell per batch."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+from daemons.nvmed.passthrough import patience
 from daemons.nvmed.queues import Ring
 
 MOST_RESETS: Final = 3  # within RESET_WINDOW_S; one more and the controller is given up
@@ -72,12 +73,12 @@ class Watchdog:
                 if it is None or it.command is not command:
                     it = _Watched(command, now)
                 watched[key] = it
-                age = now - it.since
-                if age < self._timeout:
+                age, allowed = now - it.since, patience(command, self._timeout)
+                if age < allowed:
                     continue
                 if it.aborted is None:
                     # Without a free abort its turn may never come; it waits no longer than others.
-                    over = ring.qid == 0 or age >= self._timeout + 2 * self._grace
+                    over = ring.qid == 0 or age >= allowed + 2 * self._grace
                 else:
                     over = now - it.aborted >= self._grace
                 if over:

@@ -207,9 +207,7 @@ class Ioctls:
         moves = nvme.moves(command, size, file.io.block_size)
         if moves > max(size, nvme.PAGE) or (moves and not size):
             raise Refused(e.EINVAL)  # the controller would go on behind what there is room for
-        result, data = yield from forwarder.nvme(
-            command, max(moves, size), found.data, alters=alters
-        )
+        result, data = yield from forwarder.nvme(command, moves, found.data, alters=alters)
         if result.errno:
             raise Refused(result.errno)
         goes_back = data[:size] if named.way in (i.Way.IN, i.Way.BOTH) else b""

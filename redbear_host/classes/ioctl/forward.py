@@ -108,5 +108,6 @@ class Forwarder:
                 raise Refused(e.ENOMEM) from None
             self._chunks[rounded] = chunk
         # A device that sends less must not pass on what the last client got.
+        data = data[:size]
         chunk.view[:size] = data + bytes(size - len(data))
         return chunk
