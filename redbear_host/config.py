@@ -56,6 +56,7 @@ class Device:
 
     address: Annotated[Bdf, "Its PCI address, as `redbear-host devices` shows it."]
     driver: Annotated[str, "The daemon to drive it; empty: the first whose manifest matches."] = ""
+    destructive: Annotated[bool, "Programs may send it commands that destroy data or it."] = False
     wait: Annotated[bool, "It may not be there yet; it is taken once it is plugged in."] = False
 
 
@@ -63,12 +64,14 @@ class Device:
 class Lab:
     """`[[lab]]`: a device model of QEMU to drive.
 
-    `name` says which; the other keys are the device's own (`redbear-host devices --lab` lists
-    them), here as the texts that follow `--lab NAME:` on the command line.
+    `name` says which, `destructive` what it does at a `[[device]]`; the other keys are the device's
+    own (`redbear-host devices --lab` lists them), here as the texts that follow `--lab NAME:` on
+    the command line.
     """
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
+    destructive: bool = False
 
 
 CheckLab = Callable[[str, Mapping[str, str]], object]
@@ -133,13 +136,14 @@ def merge(
     devices: Iterable[Bdf] = (),
     awaited: Iterable[Bdf] = (),
     labs: Iterable[Lab] = (),
+    destructive: bool = False,
     daemons: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     confined: bool = True,
 ) -> Config:
     """Lay the command line over a configuration: paths replace, devices and labs come on top.
 
     A device the file already names keeps the settings it has there, as does a daemon those of its
-    options that the command line leaves alone.
+    options that the command line leaves alone.  `destructive` is for what the command line names.
     """
     paths = {
         name: path.absolute()
@@ -148,7 +152,8 @@ def merge(
     }
     by_address = {device.address: device for device in config.devices}
     for address in devices:
-        by_address.setdefault(address, Device(address=address))
+        found = by_address.get(address, Device(address=address))
+        by_address[address] = replace(found, destructive=found.destructive or destructive)
     for address in awaited:
         found = by_address.get(address, Device(address=address))
         by_address[address] = replace(found, wait=True)
@@ -156,7 +161,7 @@ def merge(
         config,
         general=replace(config.general, **paths),
         devices=tuple(by_address.values()),
-        labs=(*config.labs, *labs),
+        labs=(*config.labs, *(replace(lab, destructive=destructive) for lab in labs)),
         daemons={
             name: {**config.daemons.get(name, {}), **daemons.get(name, {})}
             for name in (*config.daemons, *daemons)
@@ -251,8 +256,13 @@ class _Reader:
                     f"{where}: a lab device needs a name", "redbear-host devices --lab lists them"
                 )
             options = {}
+            destructive = table.get("destructive", False)
+            if not isinstance(destructive, bool):
+                raise ConfigError(
+                    f"{where}: destructive: {destructive!r} is neither true nor false"
+                )
             for key, value in table.items():
-                if key != "name":
+                if key not in ("name", "destructive"):
                     options[key] = _lab_text(file.where("lab", index, key), key, value)
                 if key in PATHS:
                     options[key] = str(file.path.parent / Path(options[key]).expanduser())
@@ -260,7 +270,7 @@ class _Reader:
                 self._check_lab(name, options)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {error.message}", error.hint) from error
-            self.labs.append(Lab(name, options))
+            self.labs.append(Lab(name, options, destructive))
 
     def _daemons(self, file: _File, tables: Any) -> None:
         file.check_table("daemon", tables)

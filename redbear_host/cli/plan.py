@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LAB_SEGMENT: Final = 0x1AB0  # "lab0": no machine has that many PCI segments, so no name clashes
 
 
+_DESTRUCTIVE: Final = "    let programs send it commands that destroy data or the device"
+
+
 class Planned(Protocol):
     """One device, and the daemon for it."""
 
@@ -49,8 +52,11 @@ def plan(wanted: Config) -> list[Planned]:
     manifests = installed()
     devices = [plan_device(device, manifests) for device in wanted.devices]
     planned: list[Planned] = [one for one in devices if one is not None]
-    labs = [device for lab in wanted.labs for device in _lab_devices(lab, manifests)]
-    planned += [plan_lab(lab, LAB_SEGMENT + number, manifests) for number, lab in enumerate(labs)]
+    labs = [(one, lab) for lab in wanted.labs for one in _lab_devices(lab, manifests)]
+    planned += [
+        plan_lab(device, LAB_SEGMENT + number, manifests, lab.destructive)
+        for number, (device, lab) in enumerate(labs)
+    ]
     return planned
 
 
@@ -67,7 +73,9 @@ def _lab_devices(lab: Lab, manifests: Sequence[Manifest]) -> list[LabDevice]:
     return [LabDevice(kind.name) for kind in KINDS.values() if matching(kind.ids, manifests)]
 
 
-def plan_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> PlannedLab:
+def plan_lab(
+    device: LabDevice, segment: int, manifests: Sequence[Manifest], destructive: bool = False
+) -> PlannedLab:
     """Match a lab device with its daemon; `segment` tells it from all others."""
     ids = KINDS[device.kind].ids
     manifest = matching(ids, manifests)
@@ -76,7 +84,7 @@ def plan_lab(device: LabDevice, segment: int, manifests: Sequence[Manifest]) -> 
             f"no daemon drives the lab's {device.kind} ({_ids(ids)}) yet", _drivable(manifests)
         )
     device.check()
-    return PlannedLab(device, segment, manifest)
+    return PlannedLab(device, segment, manifest, destructive)
 
 
 def plan_device(device: Device, manifests: Sequence[Manifest]) -> PlannedFunction | None:
@@ -114,6 +122,7 @@ def _start(
     address: Bdf,
     device: kernel_shim.device.Device,
     landing: str,
+    destructive: bool,
 ) -> None:
     from kernel_shim.service import Service
 
@@ -128,6 +137,7 @@ def _start(
                 device=device,
                 policy=wanted.policy(manifest, landing),
                 options=wanted.options(manifest),
+                facts={"destructive": destructive},
                 early_deaths=manifest.restart.at_most,
                 within=float(manifest.restart.within),
             )
@@ -140,6 +150,7 @@ class PlannedFunction:
     def __init__(self, device: Device, function: HostFunction, manifest: Manifest) -> None:
         self.address: Final = str(device.address)
         self._address: Final = device.address
+        self._device: Final = device
         self._function: Final = function
         self._manifest: Final = manifest
         self._taken: kernel_shim.device.Device | None = None
@@ -153,7 +164,8 @@ class PlannedFunction:
             f"    REFUSED [{r.rule}]: {r.evidence}; {r.hint}" for r in check(str(self._address))
         ]
         names = ", ".join(self._manifest.scheme_names(self._address))
-        return [*lines, f"    start {self._manifest.name} to serve {names}"]
+        lines.append(f"    start {self._manifest.name} to serve {names}")
+        return lines + [_DESTRUCTIVE] * self._device.destructive
 
     def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
         """Check that nobody uses it, bind it to vfio-pci, claim it."""
@@ -169,17 +181,24 @@ class PlannedFunction:
     def start(self, supervisor: Supervisor, wanted: Config) -> None:
         """Start its daemon."""
         if self._taken is not None:
-            _start(supervisor, wanted, self._manifest, self._address, self._taken, "vfio")
+            destructive = self._device.destructive
+            _start(
+                *(supervisor, wanted, self._manifest, self._address, self._taken, "vfio"),
+                destructive,
+            )
 
 
 class PlannedLab:
     """A device model of QEMU, in a machine of its own."""
 
-    def __init__(self, device: LabDevice, segment: int, manifest: Manifest) -> None:
+    def __init__(
+        self, device: LabDevice, segment: int, manifest: Manifest, destructive: bool
+    ) -> None:
         self.address: Final = str(Bdf(segment, 0, SLOTS[0], 0))
         self._device: Final = device
         self._segment: Final = segment
         self._manifest: Final = manifest
+        self._destructive: Final = destructive
         self._machine: Machine | None = None
 
     def describe(self) -> list[str]:
@@ -188,6 +207,7 @@ class PlannedLab:
         return [
             f"start QEMU with {self._device.kind}{':' + keys if keys else ''}",
             f"    start {self._manifest.name}",
+            *[_DESTRUCTIVE] * self._destructive,
         ]
 
     def take(self, supervisor: Supervisor) -> Mapping[str, Any]:
@@ -213,4 +233,7 @@ class PlannedLab:
         if self._machine is not None:
             function = self._machine.functions[0]
             address = Bdf.parse(function.address)
-            _start(supervisor, wanted, self._manifest, address, function, "qtest")
+            _start(
+                *(supervisor, wanted, self._manifest, address, function, "qtest"),
+                self._destructive,
+            )

@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--mount", type=path_argument, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=path_argument, metavar="DIR", help="keep lock, state and logs in DIR")
+    add(
+        "--destructive",
+        action="store_true",
+        help="let programs send the devices named here commands that destroy data or the device, "
+        "such as nvme format; only for what may be lost",
+    )
     add("--plan", action="store_true", help="say what would be done, and do nothing")
     add(
         "--no-sandbox",
@@ -103,6 +109,7 @@ def _config(args: argparse.Namespace) -> config.Config:
         devices=[Bdf.parse(text) for text in args.devices],
         awaited=[Bdf.parse(text) for text in args.awaited],
         labs=[_lab(text) for text in args.labs],
+        destructive=args.destructive,
         daemons={"filed": {"root": str(args.file.absolute())}} if args.file is not None else {},
         confined=args.confined,
     )

@@ -28,8 +28,12 @@ def _padded(value: str, size: int) -> bytes:
 
 
 def _revision(facts: Facts) -> bytes:
-    """Return what of the firmware's eight characters fits: the last four if there are any."""
-    return _padded(facts.firmware[4:] or facts.firmware, 4)
+    """Return what of the firmware's eight characters fits: the last four.
+
+    ATA has two fields of four, of which the second may be blank (SAT-4 8.1.2).
+    """
+    ata = facts.firmware[4:] or facts.firmware
+    return _padded(ata if facts.vendor == "ATA" else facts.firmware[-4:], 4)
 
 
 def inquiry(facts: Facts) -> bytes:
