@@ -146,6 +146,11 @@ class Daemon(ExitStack):
         """Names of the schemes this daemon is to serve, in its manifest's order."""
         return [scheme["name"] for scheme in self._setup["schemes"]]
 
+    @property
+    def kept(self) -> dict[str, int]:
+        """The descriptors that earlier lives had the shim keep, by their names; they are ours."""
+        return {name: self._fds[index] for name, index in self._setup.get("kept", {}).items()}
+
     def function(self) -> PciFunction:
         """Open the PCI function this daemon was given; it is closed at the end."""
         grant = self._setup["grant"]
@@ -356,10 +361,10 @@ class Daemon(ExitStack):
         if not self._served:
             self.loop.stop()
 
-    def say(self, message: Mapping[str, Any]) -> None:
+    def say(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Tell the shim something; one that is gone needs to know no more."""
         with suppress(OSError):
-            self._control.sendmsg([json.dumps(message).encode()])
+            socket.send_fds(self._control, [json.dumps(message).encode()], fds)
 
     def _on_control(self) -> None:
         """Stop if the shim says so, or is gone."""

@@ -1,0 +1,31 @@
+"""What accepts connections, and who waits for one."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Final
+
+from redbear_host.scheme.request import Caller, Request
+
+BACKLOG: Final = 128  # connections that nobody has accepted yet
+
+
+class Listener:
+    """A socket that listens; `name` is its address as `.listen` has it."""
+
+    def __init__(self, sock: socket.socket, name: str, owner: Caller) -> None:
+        self.sock: Final = sock
+        self.name: Final = name
+        self.owner: Final = owner
+        self.accepting: Final[deque[Request]] = deque()
+        self.number = -1  # of the handle that stands for it
+
+    def accept(self) -> socket.socket | None:
+        """Take the connection that has waited longest; None when there is none."""
+        try:
+            sock, _ = self.sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        sock.setblocking(False)
+        return sock
