@@ -11,6 +11,7 @@ from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat, StatVfs
 from redbear_host.classes.disk import Disk
 from redbear_host.classes.diskio import DiskIo
+from redbear_host.classes.ioctl.answers import Ioctls
 from redbear_host.classes.opens import Listing, OpenDisk, ParkedOpen
 from redbear_host.classes.parts import Durable
 from redbear_host.classes.volumes import ROOT_INODE, WHOLE, Volume, Volumes
@@ -36,11 +37,14 @@ class DiskScheme(Scheme):
     gets; `load_partitions` must run before it is served, and `end_batch` at the end of every round
     of the event loop.
 
-    Plain programs may read and write any bytes; a handle that `require_whole_blocks` was called for
-    follows Redox's rule instead.  Opening is exclusive, as on Redox: a disk, any of its partitions,
-    or several different partitions, else ENOLCK; handles opened with O_STAT do not count.  A disk
-    that cannot be written answers EROFS to an open for writing: EACCES would send root looking for
+    Plain programs may read and write any bytes; a handle that `hold_to_redox` was called for
+    follows Redox's rule instead.  Whoever reads in order finds that the disk was read ahead of him
+    (`classes.readahead`).  Opening is exclusive, as on Redox: a disk, any of its partitions, or
+    several different partitions, else ENOLCK; handles opened with O_STAT do not count.  A disk that
+    cannot be written answers EROFS to an open for writing: EACCES would send root looking for
     permissions.
+
+    With `destructive` programs may send the disks commands that could destroy data or the disk.
 
     When a disk was written as a whole and is closed, its partition table is read again; opens wait
     for that, so that `sgdisk` followed by `ls` shows what sgdisk did.
@@ -55,6 +59,7 @@ class DiskScheme(Scheme):
         disks: Sequence[Disk],
         *,
         exclusive: bool = True,
+        destructive: bool = False,
         make_io: Callable[[Disk], DiskIo] = DiskIo,
     ) -> None:
         if not name.startswith("disk"):
@@ -67,6 +72,7 @@ class DiskScheme(Scheme):
         self._listings: Final[dict[int, Listing]] = {}
         self._parked: list[ParkedOpen] = []
         self._next = ROOT + 1
+        self._ioctls: Final = Ioctls(name, destructive, self._reread)
 
     # -- for the daemon and its doors --------------------------------------------------------------
 
@@ -84,15 +90,18 @@ class DiskScheme(Scheme):
         for io in self._ios:
             while io.queued:  # a disk may end commands in here, and their successors are queued
                 io.queued = False
+                io.ahead.feed()
                 io.disk.flush_queue()
 
-    def require_whole_blocks(self, handle: int) -> None:
+    def hold_to_redox(self, handle: int) -> None:
         """Hold `handle` to Redox's rule: EINVAL unless a read or write is made of whole blocks.
 
         Redox rounds a crooked offset down; it is EINVAL here as well, as nobody means to write to
         another place than he says.
         """
-        self._file(handle).strict = True
+        file = self._files.get(handle)
+        if file is not None:
+            file.strict = True
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -170,6 +179,8 @@ class DiskScheme(Scheme):
         """Forget the handle; the last one that could change the partition table has it read."""
         self._listings.pop(handle, None)
         closed = self._files.pop(handle, None)
+        if closed is not None:
+            closed.let_go()
         if closed is None or not closed.wrote or closed.volume.part != WHOLE:
             return
         for other in self._files.values():
@@ -203,6 +214,13 @@ class DiskScheme(Scheme):
         if file is None:
             return self._read_listing(handle, size, offset)
         io = file.io
+        if offset != file.expected and file.stream is None:  # it does not read in order
+            file.expected = offset + size
+            file.run = 0
+        else:
+            found = file.read_on(size, offset, request)
+            if found is not None:
+                return found
         small = io.small
         if (
             not (offset | size) & io.mask
@@ -254,6 +272,7 @@ class DiskScheme(Scheme):
             and small.free
             and not io.edits
             and not io.stalled
+            and not io.read_ahead
             and not fcntl_flags & f.O_FSYNC
         ):
             file.wrote = True
@@ -347,6 +366,26 @@ class DiskScheme(Scheme):
         start = (file.first << file.io.shift) + offset
         file.io.zero(start, length, what == FALLOC_PUNCH_HOLE, request, request)
         return LATER
+
+    # -- Linux's own -------------------------------------------------------------------------------
+
+    def ioctl(
+        self, handle: int, command: int, data: bytes, out_size: int, request: Request
+    ) -> bytes | int | Later:
+        """Answer the ioctls of block devices, SCSI, ATA and NVMe (`classes.ioctl`)."""
+        if self._is_directory(handle):
+            raise Refused(e.ENOTTY)
+        file = self._file(handle)
+        if not file.readable and not file.writable:
+            raise Refused(e.EBADF)
+        return self._ioctls.answer(file, command, request)
+
+    def _reread(self, file: OpenDisk, done: Callable[[], None]) -> None:
+        def known() -> None:
+            self._open_parked()
+            done()
+
+        self._volumes.read_tables([file.io], known)
 
     # -- facts -------------------------------------------------------------------------------------
 

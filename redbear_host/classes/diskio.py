@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redbear_host.abi import errno as e
 from redbear_host.classes.disk import Disk
 from redbear_host.classes.parts import Ending, Gather, Scatter, Trim
+from redbear_host.classes.readahead import SEGMENTS_MOST, Ahead
 from redbear_host.classes.transfers import Job, Pool, Transfer
 from redbear_host.classes.writes import Edit, Patch, Store, Write
 from redbear_host.classes.zeroing import ZEROES, Zeroing
@@ -59,6 +60,7 @@ class DiskIo:
         small_bytes: int = SMALL_BYTES,
         small_most: int = SMALL_MOST,
         large_most: int = LARGE_MOST,
+        ahead_most: int = SEGMENTS_MOST,
     ) -> None:
         size, longest = disk.block_size, disk.max_transfer
         if size & size - 1 or not 0 < size <= min(len(ZEROES), longest) or longest % size:
@@ -80,6 +82,9 @@ class DiskIo:
         self.large: Final = (
             self.small if large == self.small.size else Pool(self, large, large_most)
         )
+        self.ahead: Final = Ahead(self, ahead_most)
+        self.read_ahead: Final = self.ahead.live  # empty: no write has to care
+        self._altering: Final[list[tuple[int, int]]] = []
 
     # -- what a scheme asks for ------------------------------------------------------------------
 
@@ -161,6 +166,15 @@ class DiskIo:
         if self.stalled:
             self.resume()
 
+    def alter(self, first: int, end: int) -> None:
+        """Hear that a command nobody here made is about to change blocks `first` up to `end`."""
+        self._altering.append((first, end))
+        self.ahead.changed(first, end)
+
+    def altered(self, first: int, end: int) -> None:
+        """Hear that it has ended, before its client does."""
+        self._altering.remove((first, end))
+
     # -- what writes ask of each other -------------------------------------------------------------
 
     def pool_for(self, size: int) -> Pool:
@@ -199,6 +213,14 @@ class DiskIo:
             if any(one.first <= lba < one.end for one in pool.waiting):
                 return True
         return any(one.first <= lba < one.end for one in self.zeroing)
+
+    def changing(self, first: int, end: int) -> bool:
+        """Tell whether the disk is changing a block from `first` up to `end`."""
+        if self.edits and self.edited(first, end):
+            return True
+        busy = [(one.first, one.end) for one in (*self.small.transfers, *self.large.transfers)]
+        busy += [(one.first, one.end) for one in self.zeroing]
+        return any(start < end and first < stop for start, stop in busy + self._altering)
 
     def _edges(self, start: int, size: int) -> tuple[int, int]:
         """Return how many bytes a range has in blocks it covers in part, at its two ends."""

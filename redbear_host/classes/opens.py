@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from redbear_host.abi import flags as f
+from redbear_host.classes.readahead import RUN, Stream
 from redbear_host.classes.volumes import Volume
-from redbear_host.scheme.request import Request
+from redbear_host.scheme.request import Later, Request
 from redbear_host.scheme.scheme import Entry
 
 
@@ -15,18 +16,22 @@ class OpenDisk:
 
     `read_end` and `write_end` bound the fast paths: the size, or -1 where the handle may not do it
     or needs more than one command for it.  `end` is where the client believes the file to end: the
-    size, until it cuts the file.
+    size, until it cuts the file.  `expected` is where its next read begins if it reads in order,
+    `run` how many reads have done so, and `stream` what is read ahead for it.
     """
 
     __slots__ = (
         "durable",
         "end",
+        "expected",
         "first",
         "flags",
         "io",
         "read_end",
         "readable",
+        "run",
         "size",
+        "stream",
         "strict",
         "volume",
         "writable",
@@ -49,6 +54,9 @@ class OpenDisk:
         self.strict = False
         self.wrote = False
         self.end = self.size
+        self.expected = -1
+        self.run = 0
+        self.stream: Stream | None = None
         if self.writable and flags & f.O_TRUNC:
             self.cut(0)
 
@@ -67,6 +75,37 @@ class OpenDisk:
             return False
         self.end = max(self.end, offset + size)
         return True
+
+    def read_on(self, size: int, offset: int, request: Request) -> memoryview | Later | None:
+        """Serve a read from what was read ahead; None if it has to be done by itself."""
+        stream = self.stream
+        if not self.readable or (self.strict and (offset | size) & self.io.mask):
+            return None
+        size = min(size, self.size - offset)
+        if size <= 0:
+            return None
+        start = self.first << self.io.shift
+        if stream is None:
+            self.expected = offset + size
+            self.run += 1
+            if self.run < RUN:
+                return None
+            stream = self.stream = self.io.ahead.stream(start + offset, start + self.size)
+            if stream is None:
+                return None
+        found = stream.read(start + offset, size, request)
+        if found is None:
+            self.expected = offset + size
+            if stream.hopeless:
+                self.run = -stream.penalty
+                self.let_go()
+        return found
+
+    def let_go(self) -> None:
+        """Drop what was read ahead."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
 
 
 class Listing(NamedTuple):

@@ -65,6 +65,8 @@ class Store(Job):
         transfer.first, transfer.end, transfer.size = self.first, self.end, size
         transfer.view[:size] = self._data
         io.queued = True
+        if io.read_ahead:
+            io.ahead.changed(self.first, self.end)
         io.disk.write(self.first, self.end - self.first, transfer.chunk, transfer.write_done)
 
 
@@ -155,6 +157,7 @@ class Edit(Job):
         for patch in self._running:
             view[patch.offset : patch.offset + len(patch.data)] = patch.data
         self._io.queued = True
+        self._io.ahead.changed(self._lba, self._lba + 1)
         self._io.disk.write(self._lba, 1, self._transfer.chunk, self._write_done)
 
     def _write_done(self, error: int) -> None:

@@ -69,6 +69,7 @@ class Zeroing(Request):
         io = self._io
         io.zeroing.append(self)
         io.queued = True
+        io.ahead.changed(self.first, self.end)
         io.disk.write_zeroes(self.first, self.end - self.first, self._deallocate, self._done)
 
     def _done(self, error: int) -> None:

@@ -82,6 +82,7 @@ class Handles:
         if len(self.open) >= HANDLES_MOST or self._crowded():
             self._scheme.on_close(opened.handle)
             raise Refused(e.EMFILE)
+        self._scheme.hold_to_redox(opened.handle)
         ident = self._next
         self._next = ident + 1
         stream = not opened.flags & POSITIONED

@@ -63,7 +63,7 @@ class Bench:
         self.ios: list[DiskIo] = []
 
         def make_io(disk: Disk) -> DiskIo:
-            self.ios.append(DiskIo(disk, **{"small_bytes": 4 * BLOCK, **pools}))
+            self.ios.append(DiskIo(disk, **{"small_bytes": 4 * BLOCK, "ahead_most": 0, **pools}))
             return self.ios[-1]
 
         self.scheme = DiskScheme("disk.test", [disk], make_io=make_io)

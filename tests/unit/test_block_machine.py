@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from block_history import Call, Change, History, Read, Write
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -16,105 +17,41 @@ from redbear_host.classes.block import DiskScheme
 from redbear_host.classes.diskio import DiskIo
 from redbear_host.errors import Refused
 from redbear_host.models.ramdisk import Command, RamDisk
-from redbear_host.scheme.request import LATER, Caller, Request
+from redbear_host.scheme.request import LATER
 from redbear_host.scheme.scheme import ROOT
 
 BLOCK = 8
 BLOCKS = 6
 SIZE = BLOCK * BLOCKS
-FOREVER = 1 << 60
 
 
-class Written(NamedTuple):
-    """A value a byte may hold since `start`; a write that failed may have left it all the same."""
-
-    value: int
-    call: Call
-
-
-class Call(Request):
-    """One request: when it began and ended, on the machine's own clock."""
-
-    def __init__(self, machine: BlockMachine, size: int, offset: int) -> None:
-        super().__init__()
-        self.caller = Caller(1, 0, 0)
-        self.machine = machine
-        self.place = range(offset, min(offset + size, SIZE))
-        self.start = machine.tick()
-        self.end = FOREVER
-        self.failed = False
-
-    def answer(self, result: Any, /) -> None:
-        self._ended()
-        self.check(result)
-
-    def refuse(self, errno: int, /) -> None:
-        self._ended()
-        self.failed = True
-        assert errno in ((e.EIO, e.ECANCELED) if self.cancelled else (e.EIO,))
-
-    def _ended(self) -> None:
-        assert self.end == FOREVER, "answered twice"
-        self.end = self.machine.tick()
-        self.machine.waiting.remove(self)
-
-    def check(self, result: Any) -> None:
-        assert result is None
-
-
-class Read(Call):
-    def check(self, result: Any) -> None:
-        assert len(result) == len(self.place)
-        for at, value in zip(self.place, result, strict=True):
-            assert value in self.machine.possible(at, self.start), (at, value)
-
-
-class Change(Call):
-    def __init__(self, machine: BlockMachine, size: int, offset: int, value: int) -> None:
-        super().__init__(machine, size, offset)
-        for at in self.place:
-            machine.bytes[at].append(Written(value, self))
-
-
-class Write(Change):
-    def check(self, result: Any) -> None:
-        assert result == len(self.place)
-
-
-class BlockMachine(RuleBasedStateMachine):
+class BlockMachine(History, RuleBasedStateMachine):
     zeroes = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.time = 0
-        self.value = 0
-        self.waiting: list[Call] = []
+        self.begin(SIZE)
         self.disk = RamDisk(BLOCKS, BLOCK, max_transfer=4 * BLOCK, zeroes=self.zeroes)
-        pools = partial(DiskIo, small_bytes=2 * BLOCK, small_most=3, large_most=2)
+        pools = partial(
+            DiskIo,
+            small_bytes=2 * BLOCK,
+            small_most=3,
+            large_most=2,
+            ahead_most=0,
+        )
         self.ios: list[DiskIo] = []
 
         def make_io(disk: Any) -> DiskIo:
             self.ios.append(pools(disk))
             return self.ios[-1]
 
-        self.scheme = DiskScheme("disk.test", [self.disk], make_io=make_io)
+        self.scheme = DiskScheme("disk.test", [self.disk], make_io=make_io, exclusive=False)
+        self.handle = self.open()
+
+    def open(self) -> int:
         opened = self.scheme.openat(ROOT, "0", f.O_RDWR, 0, Call(self, 0, 0))
         assert opened is not LATER
-        self.handle = opened.handle
-        self.bytes: list[list[Written]] = [[] for _ in range(SIZE)]
-        origin = Change(self, SIZE, 0, 0)
-        origin.end = self.tick()
-
-    def tick(self) -> int:
-        self.time += 1
-        return self.time
-
-    def possible(self, at: int, since: int) -> set[int]:
-        """Values byte `at` may have had at a time after `since`."""
-        history = self.bytes[at]
-        settled = [one.call for one in history if not one.call.failed and one.call.end < since]
-        last = max(call.start for call in settled)
-        return {one.value for one in history if one.call.end >= last}
+        return opened.handle
 
     places = st.integers(0, SIZE + 4)
     sizes = st.one_of(st.integers(1, 50), st.sampled_from([BLOCK, 2 * BLOCK, 4 * BLOCK]))

@@ -207,7 +207,6 @@ def test_a_closed_handle_is_bad_everywhere(scheme: DiskScheme) -> None:
         lambda: scheme.fevent(handle, 3),
         lambda: scheme.ftruncate(handle, 0, Call()),
         lambda: scheme.fallocate(handle, 3, 0, 1, Call()),
-        lambda: scheme.require_whole_blocks(handle),
     ):
         assert refusal(call) == e.EBADF
 

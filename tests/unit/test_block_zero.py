@@ -149,7 +149,7 @@ def test_a_large_disk_is_zeroed_step_by_step_and_may_be_given_up() -> None:
 
 @pytest.mark.parametrize(("offset", "size"), [(1, BLOCK), (0, 1), (0, BLOCK + 1), (100, 100)])
 def test_a_strict_handle_takes_whole_blocks_only(bench: Bench, offset: int, size: int) -> None:
-    bench.scheme.require_whole_blocks(bench.handle)
+    bench.scheme.hold_to_redox(bench.handle)
     with pytest.raises(Refused) as read:
         bench.read(offset, size)
     with pytest.raises(Refused) as write:
