@@ -295,12 +295,13 @@ class Machine:
             log.info("the %s is ignored: %s", answer.kind.name, error)
 
     def _on_offer(self, offer: Lease, now: float) -> None:
-        """Take the offer of the server that had us, else the first there is."""
+        """Take the offer of the server that had us, else of the same address, else the first."""
         wanted = self._remembered
-        if wanted is None or offer.server == wanted.server or offer.address == wanted.address:
+        if wanted is None or offer.server == wanted.server:
             self._request(offer, now)
         elif len(self._offers) < _OFFERS_MOST:
-            self._offers.append(offer)
+            at = 0 if offer.address == wanted.address else len(self._offers)
+            self._offers.insert(at, offer)
             self.deadline = min(self.deadline, now + _COLLECT_S)
 
     def _on_ack(self, lease: Lease, now: float) -> None:

@@ -70,10 +70,11 @@ class Netcfg:
         try:
             if self.addresses(adapter) != [address]:
                 self.write(f"ifaces/{adapter}/addr/set", address)
-            gone = [one for one in before.routes if one not in lease.routes] if before else []
-            self._remove_routes(gone)
+            if before is not None:
+                gone = [route for route in before.routes if route not in lease.routes]
+                self._remove_routes(adapter, gone)
             for route in lease.routes:
-                self._add_route(route)
+                self._add_route(adapter, route)
             self._write_all(nameserver_writes(lease.nameservers))
         except OSError as error:
             log.error("%s does not take %s: %s", adapter, address, error.strerror)
@@ -82,7 +83,7 @@ class Netcfg:
 
     def drop(self, adapter: str, lease: Lease) -> None:
         """Take a lease's routes and its address away."""
-        self._remove_routes(lease.routes)
+        self._remove_routes(adapter, lease.routes)
         try:
             self.write(f"ifaces/{adapter}/addr/rm", f"{lease.address}/{lease.prefix}")
         except OSError as error:
@@ -99,22 +100,33 @@ class Netcfg:
             except FileExistsError:
                 log.info("%s: %s is there already", path, value)
 
-    def _add_route(self, route: Route) -> None:
+    def _add_route(self, adapter: str, route: Route) -> None:
+        via = "" if route.gateway.is_unspecified else f"via {route.gateway} "
         try:
-            self.write("route/add", f"{_target(route)} via {route.gateway}")
+            self.write("route/add", f"{_target(route)} {via}dev {adapter}")
         except FileExistsError:
             pass  # it is there from an earlier life
         except OSError as error:
             # One of many that makes no sense here does not cost us the others, nor the address.
             log.warning("no route to %s: %s", _target(route), error.strerror)
 
-    def _remove_routes(self, routes: Sequence[Route]) -> None:
-        for route in routes:
-            try:
-                self.write("route/rm", _target(route))
-            except OSError as error:
-                log.info("no route to %s to take away: %s", _target(route), error.strerror)
+    def _remove_routes(self, adapter: str, routes: Sequence[Route]) -> None:
+        """Remove those that are this adapter's: a route is removed by its target alone."""
+        try:
+            lines = [line.split() for line in self.read("route/list").splitlines()]
+            there = {words[0] for words in lines if words and _device(words) == adapter}
+            for route in routes:
+                if _target(route) in there:
+                    self.write("route/rm", _target(route))
+        except OSError as error:
+            log.info("a route of %s is not taken away: %s", adapter, error.strerror)
 
 
 def _target(route: Route) -> str:
     return "default" if route.target.prefixlen == 0 else str(route.target)
+
+
+def _device(words: Sequence[str]) -> str:
+    """Return the adapter of a line of route/list; empty where it names none."""
+    at = words.index("dev") + 1 if "dev" in words else len(words)
+    return words[at] if at < len(words) else ""

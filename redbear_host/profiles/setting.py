@@ -59,8 +59,8 @@ def writes(adapter: str, setting: Setting) -> list[Write]:
 
 
 def nameserver_writes(servers: tuple[Address, ...]) -> list[Write]:
-    """Say what to write for nameservers, the best one first."""
-    return [Write("resolv/nameserver", " ".join(map(str, servers)))] if servers else []
+    """Say what to write for nameservers: one a line, the best one first."""
+    return [Write("resolv/nameserver", "\n".join(map(str, servers)))] if servers else []
 
 
 def is_adapter(name: str) -> bool:

@@ -130,6 +130,14 @@ def test_without_it_the_first_offer_is_taken_after_half_a_second(bench):
     assert bench.last.options[Option.SERVER_IDENTIFIER] == OTHER.packed
 
 
+def test_without_it_the_same_address_from_another_is_better_than_another_address(bench):
+    bench.machine.start(bench.now, lease_until(bench.now - 1))
+    bench.say(Kind.OFFER, server=OTHER, address=IPv4Address("192.0.2.80"))
+    bench.say(Kind.OFFER, server=IPv4Address("192.0.2.3"))
+    bench.wait()
+    assert bench.last.options[Option.REQUESTED_IP_ADDRESS] == ADDRESS.packed
+
+
 def test_a_server_that_offers_and_falls_silent_is_left_after_four_requests(bench):
     bench.machine.start(bench.now)
     bench.say(Kind.OFFER)

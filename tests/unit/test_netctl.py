@@ -102,7 +102,7 @@ def test_a_static_profile_writes_its_addresses_route_and_nameservers(room):
         "ifaces/eth0/addr/set": "10.0.0.2/24\n",
         "ifaces/eth0/addr/add": "10.0.0.3/24\n",
         "route/add": "default via 10.0.0.1\n",
-        "resolv/nameserver": "10.0.0.1 9.9.9.9\n",
+        "resolv/nameserver": "10.0.0.1\n9.9.9.9\n",
     }
 
 
