@@ -189,6 +189,8 @@ class _Read:
         why = sense(self._cd.answer.view)
         if result.errno or failed(result):
             self._fail(result.errno or e.EIO, why)
+        elif gone(why) and self._attempts:
+            self.go()  # a drive that was just closed says so once, and then what is new
         elif gone(why):
             self._fail(e.ENOMEDIUM, why)
         elif why.key is SenseKey.UNIT_ATTENTION and self._attempts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from daemons.ahcid.link import Link
 from daemons.ahcid.regs import CAP, GONE, PORT_BASE, PORT_SIZE, PORTS, Host, PortMask
 from daemons.ahcid.story import Story, until
 from redbear_host.errors import DeviceError, Gone, Stuck
@@ -23,6 +24,7 @@ class Adapter:
         self.mmio: Final = mmio
         self.regs: Final = Host(mmio)
         self._clock: Final = clock
+        self._room: Final = (mmio.size - PORT_BASE) // PORT_SIZE  # ports it has registers for
         self.cap = CAP()
         self.ports: tuple[int, ...] = ()
         self._implemented = PortMask()
@@ -37,6 +39,7 @@ class Adapter:
         yield from self._enable()
         # A BIOS writes what the board has; adapters differ in whether a reset forgets it.
         implemented = regs.PI.read()
+        yield from self._quiet(implemented)
         with regs.GHC.edit() as ghc:
             ghc.HR = True
         yield from until(clock, lambda: not self._resetting(), RESET_S, "reset")
@@ -44,6 +47,27 @@ class Adapter:
         if not regs.PI.read().PORTS:
             regs.PI.write(implemented)
         self._take_stock()
+
+    def _quiet(self, implemented: PortMask) -> Story[None]:
+        """Stop the ports that run, and reset their links, while they still receive FISes.
+
+        A device that completes commands in the middle of GHC.HR may leave them for those who come
+        after: QEMU (7.2) remembers queued commands that ended while the port took no FIS, and then
+        reports a successor's commands with the same tags as done.
+        """
+        for number in range(PORTS):
+            if not implemented.PORTS >> number & 1 or self._room <= number:
+                continue
+            link = Link(number, self.mmio, self._clock)
+            cmd = link.regs.CMD.read()
+            if not (cmd.ST or cmd.CR):
+                continue
+            link.hush()
+            try:
+                yield from link.stop()
+            except Stuck:
+                continue  # the reset that follows is for such ports
+            yield from link.comreset()
 
     def _resetting(self) -> bool:
         ghc = self.regs.GHC.read()
@@ -83,9 +107,8 @@ class Adapter:
     def _take_stock(self) -> None:
         self.cap = self.regs.CAP.read()
         self._implemented = self.regs.PI.read()
-        room = (self.mmio.size - PORT_BASE) // PORT_SIZE
         there = [n for n in range(PORTS) if self._implemented.PORTS >> n & 1]
-        if not there or there[-1] >= room:
+        if not there or there[-1] >= self._room:
             raise DeviceError(
                 f"ports {self._implemented!r} do not fit in {self.mmio.size:#x} bytes of registers"
             )

@@ -45,7 +45,7 @@ _ACTIVE: Final = 1  # PxCMD.ICC
 class Link:
     """One port's registers, and what it takes to bring it into a known state."""
 
-    def __init__(self, number: int, mmio: Mmio, clock: Clock, *, polled: bool) -> None:
+    def __init__(self, number: int, mmio: Mmio, clock: Clock, *, polled: bool = False) -> None:
         """Bind to the registers of port `number`."""
         self.regs: Final = Port(mmio, PORT_BASE + number * PORT_SIZE)
         self.clock: Final = clock

@@ -164,7 +164,7 @@ class CommandList:
             word | (blocks & 0xFF) << 24, lba & 0xFF_FFFF | _LBA,
             lba >> 24 | (blocks >> 8 & 0xFF) << 24, slot << 3, 0, iova, 0, size - 1,
         )  # fmt: skip
-        self._headers[slot * _HEADER_DWORDS] = header | _ONE_PRD
+        self._headers[slot * _HEADER_DWORDS] = header + _ONE_PRD
         self.pending |= 1 << slot
 
     def submit_many(
@@ -188,7 +188,7 @@ class CommandList:
             return 0
         table, tables, headers, pending = self.table, self._tables, self._headers, self.pending
         first, high, last = word | (blocks & 0xFF) << 24, (blocks >> 8 & 0xFF) << 24, size - 1
-        entry = header | _ONE_PRD
+        entry = header + _ONE_PRD
         taken = 0
         for lba, iova, done in zip(lbas[: len(room)], iovas, dones, strict=False):
             slot = room.pop()
