@@ -38,9 +38,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final, TypeAlias
 
 from kernel_shim.callers import Caller, Device, Waits
 from redbear_host import log
@@ -62,6 +62,7 @@ from redbear_host.scheme.clients import (
 _HELD_MOST_S: Final = 1.0
 _STOPPED_WITHIN_S: Final = 1.0
 _IDLE_S: Final = 30.0
+_QUIET_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -127,27 +128,38 @@ class Holder:
         return True
 
 
+Hold: TypeAlias = Callable[[], AbstractContextManager[Held]]
+
+
 class Copying:
     """Answers one daemon's questions."""
 
-    def __init__(self, staging: memoryview, devices: list[Device], hold: Holder) -> None:
+    def __init__(self, staging: memoryview, devices: list[Device], hold: Hold) -> None:
         self._fetched: Final = staging[:HALF_BYTES]
         self._to_store: Final = staging[HALF_BYTES:]
         self._devices: Final = devices
         self._hold: Final = hold
+        self._quiet_until = 0.0
 
     def answer(self, question: bytes) -> bytes:
         """Do what is asked if it is right, and say how it went."""
         if len(question) != ASK.size:
-            _log.error("a question of %d bytes is none", len(question))
+            self._complain(f"a question of {len(question)} bytes is none")
             return ANSWER.pack(0, e.EINVAL, 0, 0, 0)
         verb, number, thread, command, argument, *sizes = ASK.unpack(question)
         try:
             found = self._do(verb, thread, Waits(0, command, argument), sizes)
         except Refused as refused:
-            _log.warning("thread %d, ioctl %#x: %s", thread, command, refused)
+            self._complain(f"thread {thread}, ioctl {command:#x}: {refused}")
             return ANSWER.pack(number, refused.errno, 0, 0, 0)
         return ANSWER.pack(number, 0, *found)
+
+    def _complain(self, why: str) -> None:
+        """Write it down, once a second at most: a daemon that was taken over may ask for ever."""
+        now = time.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_S
+            _log.warning("%s", why)
 
     def _do(self, verb: int, thread: int, asked: Waits, sizes: list[int]) -> tuple[int, int, int]:
         layout = LAYOUTS.get(asked.command)
