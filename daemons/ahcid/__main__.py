@@ -25,7 +25,8 @@ def main() -> None:
         daemon.callback(controller.stop)
         daemon.keep_time(controller)
         name = daemon.scheme_names[0]
-        disks = DiskScheme(name, controller.disks)
+        destructive = daemon.facts.get("destructive", False)
+        disks = DiskScheme(name, controller.disks, destructive=destructive)
         daemon.loop.at_round_end(disks.end_batch)
         daemon.wait_for(disks.load_partitions)
         daemon.serve(name, disks)
