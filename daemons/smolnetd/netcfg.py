@@ -51,16 +51,22 @@ class NetcfgScheme(Scheme):
         self._next = ROOT + 1
 
     def changed(self) -> None:
-        """Tell whoever reads a file whose content has changed."""
+        """Tell whoever reads a file whose content has changed, or lists such a directory."""
         shown: dict[str, bytes] = {}
         for number, file in list(self._files.items()):
-            if file.node is None or file.node.show is None:
+            if file.node is not None and file.node.show is None:
                 continue
             if file.path not in shown:
-                shown[file.path] = _shown(file.node)
+                shown[file.path] = self._content(file)
             if shown[file.path] != file.text:
                 file.is_news = True
                 self.post_fevent(number, f.EVENT_READ)
+
+    def _content(self, file: _File) -> bytes:
+        """Return what a file says, or the names in a directory."""
+        if file.node is not None:
+            return _shown(file.node)
+        return "\n".join(self._tree.folder(file.path) or ()).encode()
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -83,8 +89,8 @@ class NetcfgScheme(Scheme):
             raise Refused(e.EISDIR)
         number, self._next = self._next, self._next + 1
         file = self._files[number] = _File(path, node)
-        if node is not None and node.show is not None and not flags & f.O_STAT:
-            file.text = _shown(node)
+        if not flags & f.O_STAT:
+            file.text = self._content(file)
         return Opened(number, 0 if node is None else POSITIONED)
 
     @staticmethod
@@ -105,6 +111,9 @@ class NetcfgScheme(Scheme):
         names = self._tree.folder(path)
         if names is None:
             raise Refused(e.ENOTDIR)
+        if handle != ROOT:
+            file = self._file(handle)
+            file.text, file.is_news = self._content(file), False
         prefix = f"{path}/" if path else ""
         return [
             Entry(name, f.DT_REG if self._tree.folder(prefix + name) is None else f.DT_DIR)
