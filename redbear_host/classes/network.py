@@ -41,7 +41,8 @@ from redbear_host.scheme.scheme import POSITIONED, ROOT, Bytes, Entry, Opened, S
 
 __all__ = ["NetworkScheme"]
 
-_MTU: Final = 1500  # what networks agree on; a card that can do more is told so by its user
+_MTU: Final = 1500  # what networks agree on
+_TAG: Final = 4  # bytes of a VLAN tag, for which there is room where that costs none of it
 
 
 class NetworkScheme(Scheme):
@@ -79,7 +80,9 @@ class NetworkScheme(Scheme):
     def facts(self) -> dict[str, Any]:
         """What those who join want to know of the card; Mb/s, bytes."""
         mac = self._wire.mac.hex(":")
-        mtu = min(_MTU, self._adapter.max_frame - fr.FRAME_LEAST)
+        mtu = self._adapter.max_frame - fr.FRAME_LEAST
+        if mtu >= _MTU + _TAG:
+            mtu -= _TAG
         return {"mac": mac, "link": self._wire.link, "mtu": mtu}
 
     def end_batch(self) -> None:

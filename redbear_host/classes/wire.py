@@ -151,9 +151,10 @@ class Wire:
         if self._more:
             self._more = False
             self._loop.soon(self._receive)
-        while self._queued:
+        if self._queued:
             self._queued = False
-            self.adapter.flush_queue()
+            if not self.gone:
+                self.adapter.flush_queue()
 
     # -- readers -----------------------------------------------------------------------------------
 
@@ -180,13 +181,13 @@ class Wire:
         self._readers.pop(number, None)
         self._monitors.pop(number, None)
         self._choose_direct()
-        if self._direct is None:
+        if self._direct is None and not self.gone:
             self._receive()  # what its only reader has left there
 
     def _spill(self) -> None:
         """Let those who read so far have what waits in the card."""
         for _ in range(_SPILL):
-            if not self._receive():
+            if self.gone or not self._receive():
                 break
 
     def _choose_direct(self) -> None:
@@ -334,6 +335,8 @@ class Wire:
         self._choose_filter()
 
     def _choose_address(self) -> None:
+        if self.gone:
+            return
         wanted = self._mac
         if self._tap is not None and self._tap.mac is not None:
             wanted = self._tap.mac
@@ -343,6 +346,8 @@ class Wire:
 
     def _choose_filter(self) -> None:
         """Receive what is for others where somebody wants it: a TAP with another address does."""
+        if self.gone:
+            return
         tap = self._tap
         wanted = bool(self._curious)
         wanted |= tap is not None and tap.mac is None and tap.address != self.adapter.mac

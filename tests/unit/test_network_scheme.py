@@ -251,6 +251,22 @@ def test_a_card_that_has_left_refuses_everything_and_wakes_who_waits(rig):
     assert read_errno(rig, reader) == write_errno(rig, reader, frame(1)) == e.ENODEV
     assert errno_of(call, rig, reader, batch(frame(1)), fr.SEND, 1) == e.ENODEV
     assert rig.scheme.fevent(reader, 3) == 3
+    for call_of_the_card in ("set_mac", "set_promiscuous", "flush_queue", "received", "commit"):
+        setattr(rig.card, call_of_the_card, None)  # nothing of it is called any more
+    rig.turn()
+    rig.scheme.on_close(reader)
+    rig.scheme.on_close(opened(rig.scheme, "data", f.O_RDWR))
+
+
+@pytest.mark.parametrize(
+    ("max_frame", "mtu"), [(1514, 1500), (1517, 1503), (1518, 1500), (9018, 9000), (114, 100)]
+)
+def test_what_joins_is_told_leaves_room_for_a_vlan_tag(max_frame, mtu):
+    rig = Rig(max_frame=max_frame)
+    try:
+        assert rig.scheme.facts["mtu"] == mtu
+    finally:
+        rig.close()
 
 
 # -- many frames -----------------------------------------------------------------------------------
