@@ -44,15 +44,17 @@ class Adapters:
         self._room: Final = Room(
             loop, self._netcfg, Held("udp"), self._events, memory, hostname, self._guarded
         )
-        with self._netcfg.held.calls():
-            self._folder: Final = self._netcfg.held.open("ifaces", f.O_DIRECTORY)
         self.lost = False
 
     def start(self) -> None:
         """Begin with the adapters there are; those to come are heard of."""
-        self._events.subscribe(self._folder, f.EVENT_READ, self._look)
+        self._guarded(self._listen)
         self._loop.watch(self._events.fileno(), self._on_events)
         self._guarded(self._look)
+
+    def _listen(self) -> None:
+        with self._netcfg.held.calls():
+            self._events.subscribe(self._netcfg.folder, f.EVENT_READ, self._look)
 
     def release(self) -> None:
         """Give all addresses back, since the instance ends."""

@@ -28,11 +28,14 @@ class Netcfg:
 
     def __init__(self) -> None:
         self.held: Final = Held("netcfg")
+        with self.held.calls():
+            # Held, so that whoever subscribes to it hears of those that come and go.
+            self.folder: Final = self.held.open("ifaces", f.O_DIRECTORY)
 
     def adapters(self) -> list[str]:
         """Name the adapters."""
-        with self.held.calls(), self.held.open("ifaces", f.O_DIRECTORY) as folder:
-            return sorted(entry.name for entry in folder.getdents() if is_adapter(entry.name))
+        with self.held.calls():
+            return sorted(entry.name for entry in self.folder.getdents() if is_adapter(entry.name))
 
     def mac(self, adapter: str) -> bytes:
         """Return an adapter's hardware address; `ValueError` for what is none."""
