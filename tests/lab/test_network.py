@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from background import in_thread
 from card_rig import MAC, NAME, PEER, Hosted, frame
 from network_namespaces import has_carrier, inside, namespace, until
 from up_rig import COMMAND, redbear
@@ -435,3 +436,26 @@ def test_a_user_is_told_that_it_takes_root(card):
     assert done.returncode == 2
     assert "only root may join a network card" in done.stderr
     assert "hint: run it with sudo" in done.stderr
+
+
+# -- the end of a card -----------------------------------------------------------------------------
+
+
+def test_a_card_that_leaves_is_enodev_for_all_who_wait(tmp_path):
+    hosted = Hosted(tmp_path)
+    try:
+        with namespace() as where, Tap(hosted, "--netns", where):
+            until(lambda: has_carrier("rb0", where))
+            data = os.open(hosted.card / "data", os.O_RDWR)
+            read = in_thread(lambda: os.read(data, 2048))
+            hosted.machine.kill()
+            error = read()
+            assert isinstance(error, OSError)
+            assert error.errno == errno.ENODEV
+            with pytest.raises(OSError, match="No such device"):
+                os.write(data, frame(1))
+            os.close(data)
+            until(lambda: not has_carrier("rb0", where))
+        assert hosted.running.life == 1
+    finally:
+        hosted.close()
