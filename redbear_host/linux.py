@@ -39,6 +39,7 @@ _SYS_PIDFD_GETFD: Final = 438  # on every architecture (asm-generic/unistd.h)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.mmap.restype = ctypes.c_long
 
 
 def _checked(result: int, what: object = None) -> int:
@@ -92,11 +93,19 @@ def syscall(number: int, *arguments: Any) -> int:
     return _checked(_libc.syscall(ctypes.c_long(number), *words))
 
 
-def map_nothing(address: int, size: int) -> None:
-    """Put fresh memory in the place of whatever is mapped at an address, page by page."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
-    words = (address, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
-    _libc.mmap.restype = ctypes.c_long
+def map_over(memory: mmap.mmap, fd: int = -1, offset: int = 0) -> None:
+    """Put a file, shared, in the place of what `memory` maps; without one: fresh memory.
+
+    `mmap.mmap` itself would keep a duplicate of the descriptor, and so the file, until it is
+    closed.
+    """
+    anchor = ctypes.c_char.from_buffer(memory)
+    address = ctypes.addressof(anchor)
+    del anchor  # or the mapping could not be closed
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    flags = (private if fd < 0 else mmap.MAP_SHARED) | _MAP_FIXED
+    access = mmap.PROT_READ | mmap.PROT_WRITE
+    words = (address, len(memory), access, flags, fd, offset)
     _checked(_libc.mmap(*(ctypes.c_long(word) for word in words)))
 
 

@@ -152,6 +152,11 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             supervisor.open()
         for one in planned:
             supervisor.functions.learn(one.take(supervisor), ())
+        # Before pcid looks: what comes later is told.
+        spawner = Spawner(supervisor, wanted, len(planned))
+        hotplug = spawner.listen()
+        if hotplug is not None:
+            stack.callback(hotplug.close)
         console = "" if detached is not None else _terminal()
         base = [kernel_service(wanted, console), *base_services(wanted)]
         names = ", ".join(service.name for service in base)
@@ -160,6 +165,8 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         for one in planned:
             one.start(supervisor, wanted)
         start_class_services(supervisor, wanted)
+        orders = Orders(run_dir.orders, supervisor.loop, supervisor.soon, spawner.carry)
+        stack.callback(orders.close)
         devices = [one.service for one in supervisor.services if one.service.device is not None]
         shown = {"pci"}.union(*(service.schemes for service in devices))
         for line in tree(wanted.general.mount, shown):
@@ -170,12 +177,6 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             log.setup("supervisor")
         else:
             print("press Ctrl-C to take it down")
-        spawner = Spawner(supervisor, wanted, len(planned))
-        orders = Orders(run_dir.orders, supervisor.loop, supervisor.soon, spawner.carry)
-        stack.callback(orders.close)
-        hotplug = spawner.listen()
-        if hotplug is not None:
-            stack.callback(hotplug.close)
         supervisor.run()
     return 0
 

@@ -45,6 +45,16 @@ SPARES: Final = {
         7, ("snd_hda_intel", "snd_hda_codec_generic"), "intel-hda,id=hda",
         ("-audiodev", "none,id=sound"),
     ),
+    # A slot where cards are plugged in and out, by QEMU's monitor at the port of that name.
+    "slot": Spare(
+        11, (), "pcie-root-port,id=plug,chassis=1,slot=1",
+        (
+            *("-chardev", "socket,id=monitor,path={folder}/monitor,server=on,wait=off"),
+            *("-mon", "chardev=monitor,mode=control"),
+            *("-chardev", "socket,id=remote,path={folder}/monitor"),
+            *("-device", "virtserialport,chardev=remote,name=monitor,nr=3"),
+        ),
+    ),
     "gpu": Spare(8, ("virtio_gpu",), f"virtio-gpu-pci,{_VIRTIO}"),
     "keyboard": Spare(9, ("virtio_input", "evdev"), f"virtio-keyboard-pci,{_VIRTIO}"),
     "tablet": Spare(10, ("virtio_input", "evdev"), f"virtio-tablet-pci,{_VIRTIO}"),
@@ -72,7 +82,7 @@ def arguments(name: str, disk: Path | None, folder: Path) -> list[str]:
     A card with a disk uses `disk`, or an empty one of `DISK_SIZE` bytes made in `folder`.
     """
     card = spare(name)
-    told = list(card.backend)
+    told = [word.format(folder=folder) for word in card.backend]
     if card.disk:
         told += ["-blockdev", _raw(card.disk, disk or _empty(folder / f"{name}.img"))]
     told += ["-device", f"{card.device},addr={card.slot:#x}"]

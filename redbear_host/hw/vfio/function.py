@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Final, NamedTuple
 
+from redbear_host import linux
 from redbear_host.errors import DeviceError, Gone, TransportError
 from redbear_host.hw.dma import Arena
 from redbear_host.hw.eventfds import drain
@@ -141,7 +142,9 @@ class VfioFunction:
         if 0 <= index < BAR_COUNT:
             region = self._device.region(ioctls.PCI_BAR0_REGION_INDEX + index)
             if region.size and region.whole:
-                return MappedWindow(mmap.mmap(fd, region.size, offset=region.offset), region.size)
+                memory = mmap.mmap(-1, region.size)
+                linux.map_over(memory, fd, region.offset)
+                return MappedWindow(memory, region.size)
             if region.size:
                 ports = self.config.read32(BASE_ADDRESS + 4 * index) & 1
                 return TrappedWindow(fd, region.offset, region.size, 4 if ports else 8)

@@ -6,7 +6,6 @@ or store of the item's width, which `struct`, `ctypes` stores and slices do not 
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 from collections.abc import Callable
@@ -47,9 +46,7 @@ class MappedWindow:
 
     def leave(self) -> None:
         """Put memory that reads as all ones in the place of the device, which is let go of."""
-        anchor = ctypes.c_char.from_buffer(self._memory)
-        linux.map_nothing(ctypes.addressof(anchor), len(self._memory))
-        del anchor  # or the mapping could not be closed
+        linux.map_over(self._memory)
         self._views[0][:] = b"\xff" * len(self._memory)
 
     def close(self) -> None:
