@@ -27,6 +27,7 @@ from redbear_host.errors import ConfigError, TransportError
 HELP: Final = "give a network namespace an interface on a card, until Ctrl-C"
 
 _ANY_NAME: Final = "rb%d"
+_TRIES: Final = 8  # drivers that die one after another while they are handed the TAP
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,26 +111,22 @@ def _address(text: str) -> tap.Address:
 
 def _joined(folder: Path, fd: int) -> Frames:
     """Open the card and hand it the TAP; waits while its driver is being restarted."""
-    while True:
+    for left in reversed(range(_TRIES)):
+        card = None
         try:
             card = Frames(f"/scheme/{folder.name}")
-        except OSError as error:
-            raise _lost(folder, error) from error
-        try:
             card.join(fd)
         except OSError as error:
-            card.close()
-            if error.errno != errno.EIO:  # else it died over this
-                raise _lost(folder, error) from error
+            if card is not None:
+                card.close()
+            if error.errno != errno.EIO or not left:  # else the driver died over this
+                raise TransportError(
+                    f"{folder.name} cannot be joined: {error.strerror}",
+                    "redbear-host status says what became of it; --run-dir names another instance",
+                ) from error
         else:
             return card
-
-
-def _lost(folder: Path, error: OSError) -> TransportError:
-    return TransportError(
-        f"{folder.name} cannot be joined: {error.strerror}",
-        "redbear-host status says what became of it",
-    )
+    raise TransportError(f"{folder.name} cannot be joined")  # not reached: the last turn ends
 
 
 def _wait(card: Frames) -> None:
