@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -29,8 +28,6 @@ _PIECE: Final = 1 << 20  # bytes; the most one read brings
 _SNAPLEN_LEAST: Final = 14
 _TYPES: Final = {0x0800: "IPv4", 0x0806: "ARP", 0x8100: "VLAN", 0x86DD: "IPv6", 0x88CC: "LLDP"}
 _LENGTHS: Final = 0x0600  # a type below is the length of an 802.3 frame
-
-_Show = Callable[[Record, int], None]  # with the number of frames lost before it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
