@@ -77,8 +77,7 @@ class Link:
         ):
             low.write(Address(ADDR=iova & 0xFFFF_FFFF))
             high.write(Address(ADDR=iova >> 32))
-        regs.SERR.write(ALL_ERRORS)
-        regs.IS.write(ALL_INTERRUPTS)
+        self.clear()
         with regs.CMD.edit() as cmd:
             cmd.FRE = True
             cmd.ICC = _ACTIVE
@@ -122,11 +121,14 @@ class Link:
 
     def start(self) -> None:
         """Process the command list; the device is ready and nothing is issued."""
-        regs = self.regs
-        regs.SERR.write(ALL_ERRORS)
-        regs.IS.write(ALL_INTERRUPTS)
-        with regs.CMD.edit() as cmd:
+        self.clear()
+        with self.regs.CMD.edit() as cmd:
             cmd.ST = True
+
+    def clear(self) -> None:
+        """Forget all errors and interrupts; PxSERR first, as some of PxIS hang on it (3.3.5)."""
+        self.regs.SERR.write(ALL_ERRORS)
+        self.regs.IS.write(ALL_INTERRUPTS)
 
     def listen(self) -> None:
         """Let the port interrupt."""

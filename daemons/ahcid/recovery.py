@@ -75,7 +75,11 @@ class Recovery:
     def arrival(self) -> Story[None]:
         """Something was plugged in where a device had left."""
         yield from pause(self._clock, DEBOUNCE_S)
-        yield from self.reset()
+        if self._port.link.connected:
+            _log.info("%s: something was plugged in", self._port.name)
+            yield from self.reset()
+        else:
+            self._absent()
 
     def after_error(self) -> Story[None]:
         """Come back after the device ended a command with an error (6.2.2)."""
@@ -127,8 +131,7 @@ class Recovery:
                 port.leave(State.EMPTY, e.ENXIO)
             else:
                 _log.error("%s: its device has left", port.name)
-                port.leave(State.ABSENT, e.ENXIO)
-                port.link.listen()
+                self._absent()
             return False
         if signature not in (Signature.ATA, Signature.ATAPI):
             raise Unusable(f"has {kind(signature)}, which this driver does not serve")
@@ -145,9 +148,15 @@ class Recovery:
         if self._same(identity):
             return True
         _log.error("%s: another device was plugged in: %s", port.name, identity.model)
-        port.leave(State.ABSENT, e.ENXIO)
-        port.link.listen()
+        self._absent()
         return False
+
+    def _absent(self) -> None:
+        """Serve nothing until something is plugged in."""
+        port = self._port
+        port.leave(State.ABSENT, e.ENXIO)
+        port.link.clear()
+        port.link.listen()
 
     def _same(self, identity: AtaIdentity | PacketIdentity) -> bool:
         before = self.identity

@@ -36,7 +36,7 @@ class ModelConfig(ByWidth):
 
     size: int = SIZE
 
-    def __init__(self, ids: PciIds, vectors: int, gone: Callable[[], bool]) -> None:
+    def __init__(self, ids: PciIds, vectors: int, gone: Callable[[], bool], bar: int = 0) -> None:
         """Describe a function with one memory window and `vectors` MSI-X vectors (0: INTx only)."""
         self._gone: Final = gone
         raw = bytearray(SIZE)
@@ -46,7 +46,8 @@ class ModelConfig(ByWidth):
             "<HH", raw, header.SUBSYSTEM_VENDOR_ID, ids.subsystem_vendor, ids.subsystem
         )
         raw[header.INTERRUPT_PIN] = 1
-        struct.pack_into("<I", raw, header.BASE_ADDRESS, 0xFE00_0004)  # 64-bit memory
+        wide = 4 * (bar < 5)  # 64-bit memory, where there is room for another half
+        struct.pack_into("<I", raw, header.BASE_ADDRESS + 4 * bar, 0xFE00_0000 | wide)
         if vectors:
             struct.pack_into("<H", raw, header.STATUS, CAPABILITIES_LIST)
             raw[header.CAPABILITIES_POINTER] = MSIX_OFFSET

@@ -32,7 +32,7 @@ class Host(Protocol):
 
 
 class Model(Protocol):
-    """A device model behind one memory window, base address register 0."""
+    """A device model behind one memory window."""
 
     @property
     def ids(self) -> PciIds: ...
@@ -58,15 +58,20 @@ class Slot:
         *,
         address: str = "0000:00:04.0",
         arena: int = ARENA,
+        bar: int = 0,
     ) -> None:
-        """Plug `model` in; `new_bell` makes what rings for each vector, INTx and removal."""
+        """Plug `model` in; `new_bell` makes what rings for each vector, INTx and removal.
+
+        Its window is base address register `bar`.
+        """
         self.model: Final = model
         self.address: Final = address
+        self.bar: Final = bar
         self.gone = False
         self.gone_bell: Final = new_bell()
         self.bells: Final = [new_bell() for _ in range(model.vectors)]
         self.intx_bell: Final = new_bell()
-        self.config: Final = ModelConfig(model.ids, model.vectors, lambda: self.gone)
+        self.config: Final = ModelConfig(model.ids, model.vectors, lambda: self.gone, bar)
         self._arena: Final = arena
         self._memory = bytearray(arena)
         self.dma = LiveDma(self._memory, IOVA, model.violations)
@@ -200,8 +205,8 @@ class ModelFunction:
         return self.slot.gone_bell.fd
 
     def bar(self, index: int) -> ModelWindow:
-        """Open base address register `index`; there is only 0."""
-        if index != 0:
+        """Open base address register `index`; there is only the model's one."""
+        if index != self.slot.bar:
             raise DeviceError(f"{self.address} has no base address register {index}")
         return self._window
 
