@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -74,11 +75,13 @@ class _Dump:
         self._curious: Frames | None = None
         self._monitor: Final = self._open()
         stack.callback(os.close, self._monitor)
-        self._output: Final = self._opened(args.write, stack)
+        self._path: Final[str | None] = None if args.write == "-" else args.write
+        self._output: Final = self._opened(stack)
+        self._pending: Final[list[bytes]] = []  # what is to be written
         if args.write is not None:
             mac = cards.read(folder / "mac")
-            self._writer = Writer(self._output.write, folder.name, mac, args.snaplen)
-            self._output.flush()
+            self._writer = Writer(self._pending.append, folder.name, mac, args.snaplen)
+            self._flush()
         self._ask()
         stack.callback(self._forget)
 
@@ -89,14 +92,29 @@ class _Dump:
         except OSError as error:
             failed(f"/scheme/{self._folder.name}/monitor", self._folder.parent, error)
 
-    def _opened(self, path: str | None, stack: ExitStack) -> BinaryIO:
-        if path in (None, "-"):
+    def _opened(self, stack: ExitStack) -> BinaryIO | FileIO:
+        if self._path is None:
             return sys.stdout.buffer
         try:
-            return stack.enter_context(open(str(path), "wb"))
+            return stack.enter_context(open(self._path, "wb", buffering=0))
         except OSError as error:
             raise ConfigError(
-                f"{path} cannot be written: {error.strerror}", "name another file with -w"
+                f"{self._path} cannot be written: {error.strerror}", "name another file with -w"
+            ) from error
+
+    def _flush(self) -> None:
+        """Write what there is: who reads it wants it now."""
+        data = memoryview(b"".join(self._pending))
+        self._pending.clear()
+        try:
+            while data:
+                data = data[self._output.write(data) :]
+            self._output.flush()
+        except OSError as error:
+            if self._path is None:
+                raise  # our caller knows what to do about the standard output
+            raise TransportError(
+                f"{self._path} is written no more: {error.strerror}", "make room, or name another"
             ) from error
 
     def _ask(self) -> None:
@@ -127,7 +145,7 @@ class _Dump:
                 self._met += 1
                 if self._met == count:
                     break
-            self._output.flush()  # who reads it wants it now
+            self._flush()
 
     def _read(self) -> bytes:
         while True:
@@ -154,7 +172,7 @@ class _Dump:
         more = f"  ({lost} lost before)" if lost else ""
         addresses = f"{frame[6:12].hex(':')} > {frame[:6].hex(':')}"
         line = f"{clock}.{rest:09} {way} {addresses} {name} {len(frame)} bytes{more}\n"
-        self._output.write(line.encode())
+        self._pending.append(line.encode())
 
     def _write(self, record: Record, lost: int) -> None:
         if self._writer is not None:
@@ -166,5 +184,5 @@ class _Dump:
         """Write what there is to say at the end."""
         if self._writer is not None:
             self._writer.end(time.time_ns(), self._met + self._lost, self._lost)
-        self._output.flush()
+        self._flush()
         print(f"{self._met} frames, {self._lost} lost", file=sys.stderr)

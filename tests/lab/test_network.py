@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,11 @@ def until_opened(pid, name):
     """Wait until a process has a file of this name open."""
 
     def opened():
-        links = [os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()]
-        return any(link.endswith(f"/{name}") for link in links)
+        for one in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(one).endswith(f"/{name}"):
+                    return True
+        return False
 
     until(opened)
 
@@ -342,7 +346,7 @@ def test_dump_shows_lines_and_ends_after_a_count(card):
     card.peer.send(frame(1))
     (card.card / "data").write_bytes(arp_request())
     out, err = process.communicate(timeout=20)
-    first, second = out.splitlines()
+    first, second = sorted(out.splitlines(), key=lambda line: " out " in line)
     assert f" in  {PEER.hex(':')} > {MAC.hex(':')} 0x88b5 60 bytes" in first
     assert f" out {MAC.hex(':')} > ff:ff:ff:ff:ff:ff ARP 42 bytes" in second
     assert (process.returncode, err) == (0, "2 frames, 0 lost\n")
@@ -402,6 +406,18 @@ def test_dump_promiscuously_sees_what_is_for_others(card):
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert stranger in head + out
+
+
+def test_a_dump_that_finds_no_room_says_so(card):
+    process = subprocess.Popen(
+        [*COMMAND, "net", "dump", *map(str, card.where), "-w", "/dev/full"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "/dev/full is written no more: No space left on device" in err
+    assert "Traceback" not in err
 
 
 # -- what a user mistypes --------------------------------------------------------------------------
