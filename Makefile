@@ -23,7 +23,7 @@ RUN  := $(SUDO) $(BIN)/redbear-host
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup up down test host-test vm-test status libredox lint format bench clean gate
+.PHONY: help setup up down test host-test vm-test status libredox lint format bench clean gate fuzz
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench: setup  ## measure scheme and driver, and the kernel's driver beside them 
 
 gate: setup  ## count the instructions of a file's operations in the guest; fail if there are more
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --gate
+
+fuzz: setup  ## give every parser 200,000 damaged inputs
+	@REDBEAR_FUZZ=1 $(BIN)/python -m pytest -q -m fuzz tests/unit $(PYTEST_ARGS)
 
 clean:  ## remove what the other targets made, .venv included
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

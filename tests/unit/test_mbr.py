@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from fuzzing import rounds
 from hypothesis import given
 from hypothesis import strategies as st
 from partition_tools import run, table_of
@@ -180,23 +181,32 @@ def test_an_unreadable_first_block_means_no_partitions_and_a_reason() -> None:
     assert (table.partitions, table.remarks) == ((), ("block 0 cannot be read",))
 
 
-def test_ten_thousand_random_chains_end_and_stay_on_the_disk() -> None:
+@pytest.mark.fuzz
+def test_thousands_of_random_chains_end_and_stay_on_the_disk() -> None:
     rng = random.Random(21)
-    kinds = (0, 0x05, 0x0F, 0x83, 0x83, 0xEE)
+    kinds = (0, 0x05, 0x0F, 0x85, 0x83, 0x83, 0xEE)
     numbers = (0, 1, 2, 7, 20, 63, 64, 0x7FFFFFFF, 0xFFFFFFFF)
+    blocks = (0, 1, 2, 3, 7, 8, 20, 21, 27, 40, 63)
     found = 0
-    for _ in range(10_000):
-        records = {
-            block: boot(
-                *(
-                    (rng.choice(kinds), rng.choice(numbers), rng.choice(numbers))
-                    for _ in range(rng.randint(1, 4))
-                ),
-                signature=0xAA55 if rng.random() < 0.95 else 0,
-            )
-            for block in (0, 1, 2, 3, 7, 8, 20, 21, 27, 40, 63)
-        }
-        table = table_of(disk(64, records))
+    image = bytearray()
+    for turn in range(rounds(10_000)):
+        if turn % 20 == 0:
+            records = {
+                block: boot(
+                    *(
+                        (rng.choice(kinds), rng.choice(numbers), rng.choice(numbers))
+                        for _ in range(rng.randint(1, 4))
+                    ),
+                    signature=0xAA55 if rng.random() < 0.95 else 0,
+                )
+                for block in blocks
+            }
+            image = disk(64, records)
+        for _ in range(4):  # damage to one of the four records of a block, or to its signature
+            at = rng.choice(blocks) * 512 + rng.randrange(446, 512)
+            image[at] = rng.choice((0, 1, 5, 20, 0x0F, 0x80, 0x83, 0xEE, 0xFF, rng.randrange(256)))
+        image[510:512] = b"\x55\xaa"
+        table = table_of(image)
         found += len(table.partitions)
         for one in table.partitions:
             assert 0 <= one.first < one.first + one.blocks <= 64
