@@ -158,6 +158,9 @@ class Supervisor:
             with self._undo:  # closed last, and whatever happens before
                 for holding in self._holdings.values():
                     self._undo.push(holding.undo)
+                for running in self._running:
+                    if running.service.with_:  # it still has something to say through a device
+                        self._undo.callback(self._end, running)
             self._run_dir.empty_scratch()
             self._run_dir.clear()
         finally:
