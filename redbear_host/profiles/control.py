@@ -191,7 +191,8 @@ class Control:
         enabled = self.enabled
         chosen = name or enabled or self._started()
         if not chosen:
-            return {"profile": "none", "enabled": False, "addresses": []}
+            there = [one for name in self._tree.adapters() for one in self._tree.addresses(name)]
+            return {"profile": "none", "enabled": False, "addresses": there}
         found = self.load(chosen)
         shown: dict[str, Any] = {
             "profile": chosen,
