@@ -303,8 +303,9 @@ class Daemon(ExitStack):
     def serve_network(self, scheme: Joinable) -> None:
         """Do what a network card's scheme needs beside `serve`, after it.
 
-        The shim hears of the card, and the TAPs that services have put into it are joined: those
-        that a predecessor had at once.
+        A round ends with frames that the ring door has taken while it looked for more.  The shim
+        hears of the card, and the TAPs that services have put into it are joined: those that a
+        predecessor had at once.
         """
 
         def say(facts: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ def main() -> None:
             network.leave()
 
         daemon.watch_removal(function, on_gone)
+        daemon.loop.at_round_end(network.end_batch)  # before a door looks whether there is more
         daemon.serve(name, network)
         daemon.serve_network(network)
         daemon.run()

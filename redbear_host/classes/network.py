@@ -318,9 +318,10 @@ class NetworkScheme(Scheme):
         if not 0 < most <= fr.BATCH_MOST or start > len(payload):
             raise Refused(e.EINVAL)
         lengths = self._wire.take(reader, most, payload[start:])
+        if lengths is None:
+            raise Refused(e.EWOULDBLOCK)
         if not lengths:
-            # Either nothing waits, or the first does not fit.
-            raise Refused(e.EINVAL if self._wire.waits(reader) else e.EWOULDBLOCK)
+            raise Refused(e.EINVAL)  # not even the first fits
         fr.table(len(lengths)).pack_into(payload, 0, *lengths)
         return len(lengths)
 

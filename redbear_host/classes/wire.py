@@ -24,6 +24,7 @@ from redbear_host.scheme.loop import Loop
 BATCH: Final = 64  # frames of each direction that are moved before others have their turn
 LINK_SETTLES_S: Final = 5.0  # until Linux is told that there is no link, after a start or a join
 
+_AT_ONCE: Final = 32  # frames that are worth a doorbell of their own
 _JOINED_MOST: Final = 512  # bytes of a frame up to which two copies of all are cheaper than many
 _SPILL: Final = 64  # batches; more than any ring holds
 
@@ -135,7 +136,11 @@ class Wire:
             self._show([bytes(slot[:length]) for slot, length in pairs], SENT)
         self._counts["sent"] += len(lengths)
         self.adapter.commit(lengths)
-        self._queued = True
+        if len(lengths) >= _AT_ONCE:
+            self._queued = False
+            self.adapter.flush_queue()
+        else:
+            self._queued = True
 
     @property
     def room(self) -> bool:
@@ -147,7 +152,7 @@ class Wire:
         self.on_room()
 
     def end_batch(self) -> None:
-        """Tell the card what was committed; at the end of every round of the event loop."""
+        """Tell the card what was committed; when a round of the event loop ends."""
         if self._more:
             self._more = False
             self._loop.soon(self._receive)
@@ -194,17 +199,19 @@ class Wire:
         alone = len(self._readers) == 1 and not self._monitors and self._tap is None
         self._direct = next(iter(self._readers.values())) if alone else None
 
-    def take(self, reader: Reader, most: int, room: memoryview) -> list[int]:
+    def take(self, reader: Reader, most: int, room: memoryview) -> list[int] | None:
         """Put a reader's oldest frames into `room`, one after another, at most `most`.
 
-        Returns their lengths; none when nothing waits, or not even the first fits.
+        Returns their lengths: none when not even the first fits; None when nothing waits.
         """
         frames: Sequence[bytes | memoryview]
-        if reader or reader is not self._direct:
+        if reader:
             frames = reader.first(most, len(room))
             _lay(frames, room)
             return list(map(len, frames))
-        frames = self.adapter.received(most)
+        frames = self.adapter.received(most) if reader is self._direct else ()
+        if not frames:
+            return None
         lengths = list(map(len, frames))
         if sum(lengths) > len(room):
             fit = sum(end <= len(room) for end in accumulate(lengths))

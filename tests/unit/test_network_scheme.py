@@ -284,6 +284,20 @@ def test_a_batch_is_sent_as_far_as_there_is_room(rig):
     assert rig.card.doorbells == 1
 
 
+def test_a_large_batch_does_not_wait_for_the_rounds_end():
+    rig = Rig(depth=64)
+    try:
+        handle = opened(rig.scheme, "data", f.O_RDWR)
+        call(rig, handle, batch(*map(frame, range(31))), fr.SEND, 31)
+        assert rig.card.doorbells == 0
+        call(rig, handle, batch(*map(frame, range(31, 63))), fr.SEND, 32)
+        assert (rig.card.doorbells, len(rig.card.wire)) == (1, 63)
+        rig.turn()
+        assert rig.card.doorbells == 1
+    finally:
+        rig.close()
+
+
 def test_a_batch_is_received_as_far_as_it_fits(rig):
     handle = opened(rig.scheme, "data", f.O_RDWR)
     frames = [frame(number, 14 + 100 * number) for number in range(1, 11)]
@@ -299,6 +313,17 @@ def test_a_batch_is_received_as_far_as_it_fits(rig):
             assert payload[at : at + len(one)] == one
             at += len(one)
     assert errno_of(call, rig, handle, bytearray(36), fr.RECEIVE, 1) == e.EINVAL  # it never fits
+
+
+def test_a_frame_that_comes_while_nothing_waited_is_no_error(rig, monkeypatch):
+    """The card writes to memory whenever it likes, also between two looks at it."""
+    handle = opened(rig.scheme, "data", f.O_RDONLY)
+    looks = iter([0, 1, 1, 1, 1])
+    real = rig.card.received
+    rig.card.waiting = [memoryview(bytearray(frame(1)))]
+    monkeypatch.setattr(rig.card, "received", lambda most: real(most * next(looks)))
+    assert errno_of(call, rig, handle, bytearray(64), fr.RECEIVE, 1) == e.EWOULDBLOCK
+    assert call(rig, handle, bytearray(64), fr.RECEIVE, 1) == 1
 
 
 def test_two_readers_of_batches_each_get_all(rig):
