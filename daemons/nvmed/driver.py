@@ -325,7 +325,9 @@ class Controller:
 
         Looks at each queue up to `looks` times, until there is something in it.
         """
-        self.flush_queue()
+        lane = self.lane
+        if lane.tail != lane.rung or self._refused:
+            self.flush_queue()
         ended = 0
         for pair in self._lanes.pairs:
             ended += pair.reap(looks)
@@ -370,7 +372,7 @@ class Controller:
         yield from self._lanes.pairs
 
     def _failed(self, command: Command, status: Status) -> None:
-        told = command[6]
+        told = command[2]
         if isinstance(told, Forwarded):
             told.failed(status)
             return
@@ -381,9 +383,9 @@ class Controller:
             logging.DEBUG if self._error_logged else logging.WARNING,
             "%s: namespace %d, opcode %#04x at block %d failed: %s",
             self._function.address,
+            command[0][1],
+            command[0][0],
             command[1],
-            command[0],
-            command[4],
             describe(status),
         )
         self._error_logged = True
@@ -461,7 +463,7 @@ class Controller:
         self.counters.timeouts += len(offenders)
         self._end_admin(admin)
         for command in offenders:
-            command[6](e.EIO)
+            command[2](e.EIO)
         yield from admin.enable()
         count = yield from admin.set_queue_count(len(self._lanes.pairs))
         if count < len(self._lanes.pairs):
@@ -503,7 +505,7 @@ class Controller:
         if self._admin is not None:
             self._end_admin(self._admin)
         for command in commands:
-            self.refuse(command[6], errno)
+            self.refuse(command[2], errno)
 
     def _end_admin(self, admin: Admin) -> None:
         for _, done in admin.queue.drain():

@@ -70,7 +70,7 @@ class Lanes:
         waiting = list(self.lobby.backlog)
         self.lobby.backlog.clear()
         for index, command in enumerate(waiting):
-            self.pairs[index % len(self.pairs)].submit(*command)
+            self.pairs[index % len(self.pairs)].issue(*command)
         for pair in self.pairs:
             if pair.tail != pair.rung:
                 pair.ring()

@@ -35,7 +35,7 @@ class Namespace:
     command by `Done`.
     """
 
-    __slots__ = ("_controller", "_count", "_nsid", "_shift", "geometry")
+    __slots__ = ("_controller", "_count", "_nsid", "_reads", "_shift", "_writes", "geometry")
 
     def __init__(self, controller: Controller, geometry: Geometry) -> None:
         self.geometry: Final = geometry
@@ -43,6 +43,9 @@ class Namespace:
         self._nsid: Final = geometry.nsid
         self._shift: Final = geometry.shift
         self._count: Final = geometry.blocks
+        # With the number of blocks these tell one use of a chunk from all others: `DmaChunk.key`.
+        self._reads: Final = (geometry.nsid << 8 | _READ) << 32
+        self._writes: Final = (geometry.nsid << 8 | _WRITE) << 32
 
     @property
     def number(self) -> int:
@@ -80,37 +83,31 @@ class Namespace:
         """Read `blocks` blocks from `lba` to the start of `chunk`."""
         if not isinstance(chunk, DmaChunk):
             raise TypeError(f"{chunk!r} is no chunk of this driver")
-        size = blocks << self._shift
-        if 0 <= lba <= self._count - blocks and 0 < size <= chunk.size:
-            self._controller.lane.submit(
-                _READ,
-                self._nsid,
-                chunk.iova,
-                0 if size <= chunk.page else chunk.prp2(size),
-                lba,
-                blocks - 1,
-                done,
-            )
+        if chunk.key == self._reads + blocks and 0 <= lba <= self._count - blocks:
+            self._controller.lane.issue(chunk.prepared, lba, done)
         else:
-            self._refuse(lba, blocks, done)
+            self._transfer(_READ, self._reads, lba, blocks, chunk, done)
 
     def write(self, lba: int, blocks: int, chunk: Chunk, done: Done, /) -> None:
         """Write `blocks` blocks from the start of `chunk` to `lba`."""
         if not isinstance(chunk, DmaChunk):
             raise TypeError(f"{chunk!r} is no chunk of this driver")
-        size = blocks << self._shift
-        if 0 <= lba <= self._count - blocks and 0 < size <= chunk.size:
-            self._controller.lane.submit(
-                _WRITE,
-                self._nsid,
-                chunk.iova,
-                0 if size <= chunk.page else chunk.prp2(size),
-                lba,
-                blocks - 1,
-                done,
-            )
+        if chunk.key == self._writes + blocks and 0 <= lba <= self._count - blocks:
+            self._controller.lane.issue(chunk.prepared, lba, done)
         else:
+            self._transfer(_WRITE, self._writes, lba, blocks, chunk, done)
+
+    def _transfer(
+        self, opcode: int, key: int, lba: int, blocks: int, chunk: DmaChunk, done: Done
+    ) -> None:
+        size = blocks << self._shift
+        if not (0 <= lba <= self._count - blocks and 0 < size <= chunk.size):
             self._refuse(lba, blocks, done)
+            return
+        prp2 = 0 if size <= chunk.page else chunk.prp2(size)
+        chunk.prepared = opcode, self._nsid, chunk.iova, prp2, blocks - 1
+        chunk.key = key + blocks
+        self._controller.lane.issue(chunk.prepared, lba, done)
 
     def read_many(
         self, lbas: Sequence[int], blocks: int, chunks: Sequence[DmaChunk], dones: Sequence[Done], /

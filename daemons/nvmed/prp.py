@@ -29,7 +29,7 @@ class DmaChunk:
     Chunks belong to the controller that made them and serve all its namespaces.
     """
 
-    __slots__ = ("_buffer", "_list", "_second", "iova", "page", "size", "view")
+    __slots__ = ("_buffer", "_list", "_second", "iova", "key", "page", "prepared", "size", "view")
 
     def __init__(self, dma: Dma, page: int, size: int) -> None:
         """Take `size` bytes from `dma` for a controller with pages of `page` bytes.
@@ -44,6 +44,9 @@ class DmaChunk:
         self.iova: Final = self._buffer.iova
         self.size: Final = size
         self.page: Final = page
+        # The command it was last used for, which is likely the next, too, and what tells it apart.
+        self.key = -1
+        self.prepared = (0, 0, 0, 0, 0)
         self._second: Final = self.iova + page
         pages = range(self._second, self.iova + size, page)
         if len(pages) > 1:

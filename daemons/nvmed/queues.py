@@ -1,14 +1,15 @@
 """Submission and completion queues (3.3): rings in memory that the controller shares.
 
 `QueuePair.submit` and `QueuePair.reap` run once per command and set the speed of the whole daemon.
-They use prepared views, one packed store per entry and one load per completion, and make no object
-but the tuple that remembers the command.
+They use prepared views, one store per entry and one load per completion, and make no object but the
+tuple that remembers the command.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from daemons.nvmed.prp import DmaChunk
@@ -28,17 +29,22 @@ from redbear_host.bits import Mmio
 from redbear_host.classes.disk import Done
 from redbear_host.hw.ports import Dma
 
-__all__ = ["AdminQueue", "Answer", "Command", "Lobby", "QueuePair", "Ring"]
+__all__ = ["AdminQueue", "Answer", "Command", "Lobby", "Prepared", "QueuePair", "Ring"]
 
-Command: TypeAlias = tuple[int, int, int, int, int, int, Done]
-"""Opcode, NSID, PRP1, PRP2, CDW10 and 11, CDW12, and whom to tell: what it takes to issue an I/O
-command, and to issue it again after a reset."""
+Prepared: TypeAlias = tuple[int, int, int, int, int]
+"""Opcode, NSID, PRP1, PRP2 and CDW12: what is the same whenever a chunk is used in the same way."""
+
+Command: TypeAlias = tuple[Prepared, int, Done]
+"""With CDW10 and 11, and whom to tell: what it takes to issue an I/O command, and to issue it again
+after a reset."""
 
 T = TypeVar("T")
 _store = NvmSQE.codec.pack_into
 _PHASE: Final = CqeDw3(P=True).raw
 _ENTRY: Final = CQE.size // 4  # dwords
 _DW3: Final = 3
+_ENTRY_QUADS: Final = SQE.size // 8
+_CDW10: Final = 5  # quadword of CDW10 and 11 in a submission queue entry
 
 
 class Ring(Generic[T]):
@@ -123,7 +129,10 @@ class QueuePair(Ring[Command]):
     lazier, and keeps so many entries free that the controller never runs out of them.
     """
 
-    __slots__ = ("_capacity", "_fail", "_lazy", "_owed", "_sqid", "backlog", "next", "vector")
+    __slots__ = (
+        "_capacity", "_fail", "_lazy", "_owed", "_quads", "_sqid", "_stored", "backlog", "next",
+        "vector",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -152,19 +161,35 @@ class QueuePair(Ring[Command]):
         super().reset()
         self.free = self._capacity
         self._owed = 0  # completions taken and not yet told
+        self._quads = self._sq.view.cast("Q")
+        # What each slot holds under its own number as identifier.
+        self._stored: list[Prepared | None] = [None] * self.entries
 
     def submit(
         self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
     ) -> None:
         """Store a command; the controller sees it at the next `ring`."""
+        self.issue((opcode, nsid, prp1, prp2, cdw12), cdw10, done)
+
+    def issue(self, prepared: Prepared, cdw10: int, done: Done, /) -> None:
+        """Store a command, as `submit`; one that its slot held before costs one store."""
         if not self.free:
-            self.backlog.append((opcode, nsid, prp1, prp2, cdw10, cdw12, done))
+            self.backlog.append((prepared, cdw10, done))
             return
-        tail = cid = self.tail
-        if self.table[cid] is not None:
-            cid = self._identifier(tail)
-        self.table[cid] = opcode, nsid, prp1, prp2, cdw10, cdw12, done
-        _store(self._slots[tail], 0, opcode, cid, nsid, prp1, prp2, cdw10, cdw12)
+        tail = self.tail
+        table = self.table
+        if table[tail] is None and self._stored[tail] is prepared:
+            table[tail] = prepared, cdw10, done
+            self._quads[tail * _ENTRY_QUADS + _CDW10] = cdw10
+        else:
+            cid = tail
+            if table[cid] is not None:
+                cid = self._identifier(tail)
+                table = self.table
+            table[cid] = prepared, cdw10, done
+            self._stored[tail] = prepared if cid == tail else None
+            opcode, nsid, prp1, prp2, cdw12 = prepared
+            _store(self._slots[tail], 0, opcode, cid, nsid, prp1, prp2, cdw10, cdw12)
         self.tail = tail + 1 & self._mask
         self.free -= 1
 
@@ -184,6 +209,7 @@ class QueuePair(Ring[Command]):
         Stops early when the ring is full or a chunk is too small; the caller does the rest.
         """
         table, slots, mask, tail, free = self.table, self._slots, self._mask, self.tail, self.free
+        stored = self._stored
         taken = 0
         for lba, chunk, done in zip(lbas[:free], chunks, dones, strict=False):
             if size > chunk.size:
@@ -193,7 +219,8 @@ class QueuePair(Ring[Command]):
                 cid = self._identifier(tail)
             prp1 = chunk.iova
             prp2 = 0 if size <= chunk.page else chunk.prp2(size)
-            table[cid] = opcode, nsid, prp1, prp2, lba, cdw12, done
+            table[cid] = (opcode, nsid, prp1, prp2, cdw12), lba, done
+            stored[tail] = None
             _store(slots[tail], 0, opcode, cid, nsid, prp1, prp2, lba, cdw12)
             tail = tail + 1 & mask
             taken += 1
@@ -210,13 +237,33 @@ class QueuePair(Ring[Command]):
         for no command, or from another queue, stops the queue and sets `trouble`.
         """
         dwords, at, flip = self._dwords, self._at, self._flip
-        for _ in range(looks):
-            word = dwords[at] ^ flip
-            if not word & _PHASE:
-                break
-        else:
-            return 0
+        word = dwords[at] ^ flip
+        if word & _PHASE:
+            for _ in repeat(None, looks - 1):
+                word = dwords[at] ^ flip
+                if not word & _PHASE:
+                    break
+            else:
+                return 0
         table, end = self.table, self._end
+        if word < _PHASE and at + _ENTRY < end and (dwords[at + _ENTRY] ^ flip) & _PHASE:
+            # One alone, without an error and not at the wrap: the same as below, with less ado.
+            command = table[word] if word < len(table) else None
+            if command is not None:
+                table[word] = None
+                self._at = at + _ENTRY
+                self.free += 1
+                self._owed += 1
+                if self._owed >= self._lazy:
+                    self._owed = 0
+                    self._write(self._head_doorbell, (at + _ENTRY) // _ENTRY)
+                head = dwords[at - 1] - self._sqid
+                if not 0 <= head <= self._mask:
+                    self._mistrust(head)
+                if self.backlog:
+                    self._refill()
+                command[2](0)
+                return 1
         ended: list[Done] = []
         failed: list[tuple[Command, int]] | None = None
         while True:
@@ -230,7 +277,7 @@ class QueuePair(Ring[Command]):
                     self.trouble = f"queue {self.qid} completed command {word:#x}, which is unknown"
                     break
                 table[word] = None
-                ended.append(command[6])
+                ended.append(command[2])
             elif word & _PHASE:
                 break
             else:
@@ -279,7 +326,7 @@ class QueuePair(Ring[Command]):
 
     def _refill(self) -> None:
         while self.backlog and self.free:
-            self.submit(*self.backlog.popleft())
+            self.issue(*self.backlog.popleft())
         if self.tail != self.rung:
             self.ring()
 
@@ -303,10 +350,14 @@ class Lobby:
         self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
     ) -> None:
         """Keep a command, or refuse it."""
+        self.issue((opcode, nsid, prp1, prp2, cdw12), cdw10, done)
+
+    def issue(self, prepared: Prepared, cdw10: int, done: Done, /) -> None:
+        """Keep a command, or refuse it."""
         if self.errno:
             self._refuse(done, self.errno)
         else:
-            self.backlog.append((opcode, nsid, prp1, prp2, cdw10, cdw12, done))
+            self.backlog.append((prepared, cdw10, done))
 
     def submit_many(self, *_batch: Any) -> int:
         """Take none: the caller submits one by one."""
