@@ -18,6 +18,7 @@ from daemons.dhcpd.memory import Memory, Remembered, Wish
 from daemons.dhcpd.netcfg import Netcfg
 from daemons.dhcpd.wire import Wire
 from redbear_host import client
+from redbear_host.abi import flags as f
 from redbear_host.profiles.setting import Setting, writes
 from redbear_host.scheme.loop import Loop
 
@@ -52,6 +53,10 @@ class Adapter:
         self._timer = self._loop.at(0.0, lambda: None)
         self._choice = Choice(Act.LEAVE, "")
         self._setting: Setting | None = None
+        self._link: Final = self._netcfg.open_link(name)
+        with self._netcfg.held.calls():
+            room.events.subscribe(self._link, f.EVENT_READ, self._on_link)
+        self._is_up = self._netcfg.is_up(self._link)
 
     # -- commands ----------------------------------------------------------------------------------
 
@@ -101,6 +106,8 @@ class Adapter:
         """Be silent, since the adapter is gone, or we are; what it had is remembered."""
         self._timer.cancel()
         self._wire.close()
+        self._room.events.unsubscribe(self._link)
+        self._link.close()
 
     # -- what the machine wants --------------------------------------------------------------------
 
@@ -145,6 +152,13 @@ class Adapter:
         self._machine.on_message(data, self._loop.now())
         self._after()
 
+    def _on_link(self) -> None:
+        was, self._is_up = self._is_up, self._netcfg.is_up(self._link)
+        if self._is_up and not was:
+            log.info("%s: the wire is there again", self.name)
+            self._machine.reconnect(self._loop.now())
+            self._after()
+
     def _tick(self) -> None:
         self._machine.tick(self._loop.now())
         self._after()
@@ -168,7 +182,12 @@ class Adapter:
     def status(self) -> str:
         """Return `key=value` lines; times are seconds from now."""
         machine, lease = self._machine, self._machine.lease
-        lines = [f"how={self._choice.act}", f"why={self._choice.why}", f"state={machine.state}"]
+        lines = [
+            f"how={self._choice.act}",
+            f"why={self._choice.why}",
+            f"state={machine.state}",
+            f"link={'up' if self._is_up else 'down'}",
+        ]
         if lease is not None:
             now = self._loop.now()
             lines += [

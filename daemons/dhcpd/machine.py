@@ -138,6 +138,19 @@ class Machine:
         else:
             self.start(now, self._remembered)
 
+    def reconnect(self, now: float) -> None:
+        """Make sure, since the wire was cut and is whole again: it may be another network's.
+
+        What the adapter uses stays until a server refuses it (RFC 2131, 3.7).
+        """
+        if self.state is State.STOPPED:
+            return
+        if self.lease is not None:
+            self._remembered = self.lease
+            if self.lease.ends_at <= now:
+                self._remove()
+        self.start(now, self._remembered)
+
     # -- time --------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
@@ -335,6 +348,7 @@ class Machine:
         """Use what is remembered until it ends, since no server says otherwise (RFC 2131, 3.2)."""
         lease = self._remembered
         if lease is None or lease.ends_at <= now:
+            self._remove()
             self._discover(now)
             return
         log.info("no server answers; %s is used until its lease ends", lease.address)

@@ -13,6 +13,7 @@ from typing import Final
 from daemons.dhcpd.held import Held
 from daemons.dhcpd.lease import Lease, Route
 from daemons.dhcpd.machine import Outcome
+from redbear_host import client
 from redbear_host.abi import flags as f
 from redbear_host.profiles.setting import Write, is_adapter, nameserver_writes
 
@@ -64,6 +65,17 @@ class Netcfg:
         with self.held.calls(), self.held.open(path, f.O_WRONLY) as file:
             file.write(f"{value}\n".encode())
             file.fsync()
+
+    def open_link(self, adapter: str) -> client.Fd:
+        """Open the file that says whether the wire is there, and tells when that changes."""
+        with self.held.calls():
+            return self.held.open(f"ifaces/{adapter}/link", f.O_RDONLY)
+
+    def is_up(self, link: client.Fd) -> bool:
+        """Read that file."""
+        with self.held.calls():
+            link.lseek(0)
+            return link.read(_TEXT_MOST).strip() == b"up"
 
     # -- leases and settings -----------------------------------------------------------------------
 

@@ -278,3 +278,22 @@ def test_a_card_that_comes_later_gets_an_address_and_one_that_leaves_is_forgotte
         until(lambda: os.listdir(net.mount / "dhcp") == ["eth0"])
         assert net.bound()["state"] == "bound"
         assert ip("-n", net.far, "link", "show", "far")
+
+
+def test_a_cable_that_was_pulled_and_plugged_in_has_the_server_asked_again(net):
+    def cable(state):
+        pid = net.daemon("smolnetd")["pid"]
+        words = ["nsenter", "-t", str(pid), "-n", "ip", "link", "set", "eth0", "carrier", state]
+        subprocess.run(words, check=True, timeout=10)
+
+    with net.dnsmasq() as server, net:
+        address = net.bound()["address"]
+        server.wait_for(lambda line: "DHCPACK(far)" in line)
+        cable("off")
+        until(lambda: net.facts()["link"] == "down")
+        assert net.facts()["state"] == "bound"
+        cable("on")
+        server.wait_for(lambda line: "DHCPREQUEST(far)" in line, 5)
+        assert net.bound()["address"] == address
+        assert net.facts()["link"] == "up"
+        assert net.answers(address.partition("/")[0])

@@ -320,6 +320,47 @@ def test_an_adapter_that_does_not_take_the_address_is_tried_again_later(bench):
     assert bench.machine.state is State.BOUND
 
 
+def test_after_the_wire_was_cut_the_server_is_asked_whether_all_is_as_it_was(bench):
+    lease = bench.bind()
+    bench.machine.reconnect(bench.now)
+    assert bench.last.kind is Kind.REQUEST
+    assert bench.last.options[Option.REQUESTED_IP_ADDRESS] == ADDRESS.packed
+    assert bench.sent[-1][2] is None
+    assert (bench.machine.lease, bench.removed) == (lease, [])
+    bench.say(Kind.ACK)
+    assert bench.machine.state is State.BOUND
+    assert bench.configured[-1][1] == lease
+
+
+def test_in_another_network_the_address_goes_as_soon_as_its_server_says_so(bench):
+    bench.bind()
+    bench.machine.reconnect(bench.now)
+    bench.say(Kind.NAK, lease=None, server=OTHER)
+    assert bench.removed == [ADDRESS]
+    assert bench.last.kind is Kind.DISCOVER
+
+
+def test_where_nobody_answers_the_address_stays_until_it_ends(bench):
+    lease = bench.bind(lease=12)
+    bench.machine.reconnect(bench.now)
+    bench.run_until(bench.now + 11)
+    assert (bench.machine.lease, bench.removed) == (lease, [])
+    bench.run_until(bench.now + 2)
+    assert bench.removed == [ADDRESS]
+
+
+def test_a_wire_that_comes_late_is_used_at_once(bench):
+    bench.machine.start(bench.now)
+    for _ in range(8):
+        bench.wait()
+    bench.now += 1
+    bench.machine.reconnect(bench.now)
+    assert bench.sent[-1][0] == bench.now
+    bench.machine.stop(bench.now)
+    bench.machine.reconnect(bench.now)
+    assert bench.machine.state is State.STOPPED
+
+
 def test_an_infinite_lease_is_never_asked_about(bench):
     bench.bind(lease=0xFFFFFFFF)
     assert bench.machine.deadline == NEVER
@@ -385,6 +426,8 @@ def test_whatever_comes_and_goes_the_machine_keeps_its_promises():
             bench.outcome = random.choice(list(Outcome))
         elif what < 0.94:
             machine.renew(bench.now)
+        elif what < 0.95:
+            machine.reconnect(bench.now)
         elif what < 0.96:
             if machine.state is not State.STOPPED:
                 machine.stop(bench.now)
@@ -392,7 +435,7 @@ def test_whatever_comes_and_goes_the_machine_keeps_its_promises():
         else:
             bench.now += random.random()
         bound = machine.state in (State.BOUND, State.RENEWING, State.REBINDING)
-        assert bound == (machine.lease is not None)
+        assert bound == (machine.lease is not None) or machine.state is State.REBOOTING
         assert machine.deadline != NEVER or machine.lease.renew_at == NEVER
         seen.add(machine.state)
         if len(bench.sent) > 100:
