@@ -332,6 +332,7 @@ class Controller:
         _log.warning("%s: resetting the adapter: %s", self._function.address, why)
         self.resets += 1
         self.state = State.RESETTING
+        self._adapter.hush()
         for port in self._ports:
             if port.state in (PortState.RUNNING, PortState.RECOVERING):
                 port.suspend()
@@ -369,5 +370,6 @@ class Controller:
         if state is not State.GONE:
             # It may still be writing to the memory of the commands that end now.
             self._function.set_bus_master(False)
+            self._adapter.hush()  # or a line that nobody lowers rings for ever
         for port in self._ports:
             port.leave(PortState.DEAD, e.ENODEV if state is State.GONE else e.EIO)

@@ -190,6 +190,8 @@ class Recovery:
         result = commands.result()
         if failed(result):
             yield from link.stop()
+            if link.occupied:
+                raise DeviceError(f"is busy after command {frame.dw0 >> 16:#x} has failed")
             link.start()
         return result
 

@@ -58,6 +58,7 @@ class PortModel:
         self._raw[CMD] = 0 if self._model.staggered else SUD
         self.running: list[Running] = []
         self.halted = False  # after a task file error, until ST is cleared
+        self._strays = 0  # bits of PxSACT a fault has set
         self._comreset_at = 0.0
         self._revive()
 
@@ -137,7 +138,7 @@ class PortModel:
                 self._complain("ST was set while the device is busy")
             self.halted = False
         if stopped & ST:
-            self._raw[SACT] = self._raw[CI] = 0  # (3.3.13, 3.3.14)
+            self._raw[SACT] = self._raw[CI] = self._strays = 0  # (3.3.13, 3.3.14)
             self.halted = False
         if stopped & FRE and before & ST:
             self._complain("FRE was cleared while ST was set")
@@ -162,7 +163,7 @@ class PortModel:
     def _activate(self, value: int) -> None:
         if not self._raw[CMD] & ST:
             self._complain("PxSACT was written while ST is 0")
-        if value & self._raw[SACT]:
+        if value & self._raw[SACT] & ~self._strays:
             self._complain(f"tags {value & self._raw[SACT]:#x} are active already")
         self._raw[SACT] |= value
 
@@ -276,7 +277,7 @@ class PortModel:
         self.running.remove(command)
         self._succeed(command, moved)
         if misdeed is Misdeed.STRAY and fault is not None:
-            self._raw[SACT] |= 1 << fault.value
+            self.stray(1 << fault.value)
         self._model.update(silent=misdeed is Misdeed.LOSE_INTERRUPT)
 
     def _succeed(self, command: Running, moved: int) -> None:
@@ -366,6 +367,7 @@ class PortModel:
     def stray(self, mask: int) -> None:
         """Set bits of PxSACT that nobody issued."""
         self._raw[SACT] |= mask
+        self._strays |= mask
 
     # -- odds and ends -----------------------------------------------------------------------------
 
