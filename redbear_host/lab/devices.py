@@ -31,6 +31,7 @@ _BLOCKS: Final = {"512": 512, "4096": 4096}
 _NAMESPACES_MAX: Final = 16
 _VECTORS_MAX: Final = 32  # what a machine has for one function
 _SERIAL: Final = re.compile(r"[!-~]{1,20}", re.ASCII)  # what Identify and IDENTIFY have room for
+_FIRMWARE: Final = re.compile(r"[!-~]{1,8}")
 _MODEL: Final = re.compile(r"[ -~]{1,40}", re.ASCII)
 _PORTS: Final = 6  # of QEMU's ich9-ahci
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
@@ -176,6 +177,15 @@ class LabDevice:
             raise self._wrong("model", "write up to 40 printable characters")
         return f",model={quote(model)}"
 
+    def firmware(self) -> str:
+        """Return the firmware revision that was given as QEMU's property, or nothing."""
+        firmware = self.options.get("firmware")
+        if firmware is None:
+            return ""
+        if not _FIRMWARE.fullmatch(firmware):
+            raise self._wrong("firmware", "write up to 8 printable characters without spaces")
+        return f",ver={quote(firmware)}"
+
     def disc(self) -> Path:
         """Return the image of the disc in the CD drive."""
         path = Path(self.options["cd"])
@@ -256,7 +266,7 @@ def _nvme(device: LabDevice, image: Image, slot: int) -> list[str]:
 def _ahci(device: LabDevice, image: Image, slot: int) -> list[str]:
     name, block, cd = f"ahci{slot}", device.block(), device.options.get("cd")
     disks = device.number("disks", 1, 1 if cd is None else 0, _PORTS - (cd is not None))
-    serial, model = device.serial(slot), device.model()
+    serial, model = device.serial(slot), device.model() + device.firmware()
     told = ["-device", f"ich9-ahci,id={name},addr={slot:#x}"]
     for port in range(disks):
         node, number = f"{name}d{port}", port + 1
@@ -340,6 +350,7 @@ KINDS: Final[dict[str, Kind]] = {
             {
                 **_DISK_KEYS,
                 "model": "its model",
+                "firmware": "its firmware revision",
                 "block": "bytes of a physical block, 512 or 4096; logical ones have 512",
                 "disks": f"how many, up to {_PORTS} with the CD drive; FILE.2 and so on behind",
                 "cd": "an image in a CD drive behind the disks; nothing: the drive alone",
