@@ -81,7 +81,7 @@ class Counters:
 
     resets: int = 0
     tx_hangs: int = 0
-    tx_lost: int = 0  # frames that a reset caught before they were reported sent
+    tx_lost: int = 0  # frames that a reset caught before the card had fetched them
     nonsense: int = 0  # descriptors that cannot be
     late_interrupts: int = 0  # frames or room that a tick found before their interrupt came
     adopted: int = 0  # 1 when the card was taken over as it ran
@@ -134,14 +134,13 @@ class Card:
         self.phy: Final = Phy(self._regs, clock)
         self._filters: Final = Filters(mmio)
         self._statistics: Final = Statistics(mmio)
-        write, rdt, tdt = mmio.write32, self._regs.RDT.offset, self._regs.TDT.offset
         self._rx: Final = ReceiveRing(
             function.dma, _power(wishes.receive), self.max_frame, bool(wishes.vlan),
-            lambda tail: write(rdt, tail),
+            mmio.write32, self._regs.RDT.offset,
         )  # fmt: skip
         self._tx: Final = TransmitRing(
             function.dma, _power(wishes.transmit), self.max_frame, wishes.vlan,
-            lambda tail: write(tdt, tail),
+            mmio.write32, self._regs.TDT.offset,
         )  # fmt: skip
         self._tx.on_full = self._ask_for_room
         self._vlan: Final = wishes.vlan
@@ -159,7 +158,8 @@ class Card:
         self._began = 0.0
         self._counted = 0.0
         self._suspect = -1  # where the receive ring stood when it looked wrong
-        self._pending = (-1, -1, 0.0)  # the oldest unsent descriptor, TDH, and since when
+        self._step = (0, False)  # what the card fetches next, and whether there is something
+        self._stepped = 0.0  # since when
         self._resets: Final[deque[float]] = deque()
 
         self.received: Final = self._rx.received
@@ -202,8 +202,7 @@ class Card:
         if self.state is State.RUNNING:
             deadline = self._clock.now() + DRAIN_S
             self.flush_queue()
-            while self._tx.oldest >= 0 and self._clock.now() < deadline:
-                self._tx.reclaim()
+            while self._unsent and self._clock.now() < deadline:
                 self._clock.pause(0.001)
             self._silence()
             self._regs.RCTL.write(RCTL())
@@ -303,7 +302,7 @@ class Card:
         """Let interrupts through."""
         self.state = State.RUNNING
         self._suspect = -1
-        self._pending = (-1, -1, 0.0)
+        self._step = (0, False)
         self._set.route_interrupts(self._regs, self._more, self._vectors)
         self.link = self._speed(self._status())
         self._regs.IMS.write(self._heard)
@@ -398,10 +397,12 @@ class Card:
         if self.state is State.RUNNING:
             self._look(now)
         elif self.state is State.FAILED:
-            if now - self._resets[-1] >= RESETS_S:
+            again = self._resets[-1] + RESETS_S
+            if now >= again:
+                self._resets.clear()
                 self._recover("another try after a while", now)
             else:
-                self.deadline = self._resets[-1] + RESETS_S
+                self.deadline = again
         return self.deadline
 
     def _look(self, now: float) -> None:
@@ -442,23 +443,25 @@ class Card:
             rx.trouble = why
         return again
 
+    @property
+    def _unsent(self) -> int:
+        """How many descriptors the card has not fetched, by its own word."""
+        return self._tx.rung - self._regs.TDH.read().VALUE & self._tx.entries - 1
+
     def _hangs(self, now: float, status: STATUS) -> bool:
         """Whether the card has sent nothing for too long, though it has something to send."""
-        oldest = self._tx.oldest
-        if oldest >= 0:
-            self._tx.reclaim()
-            oldest = self._tx.oldest
-        step = (oldest, self._regs.TDH.read().VALUE if oldest >= 0 else -1)
-        if oldest < 0 or status.TXOFF or step != self._pending[:2]:
-            self._pending = (*step, now)
+        unsent = self._unsent
+        step = (self._tx.rung - unsent, unsent > 0)
+        if not unsent or status.TXOFF or step != self._step:
+            self._step, self._stepped = step, now
             return False
-        return now - self._pending[2] >= HANGS_S
+        return now - self._stepped >= HANGS_S
 
     def _unhang(self, now: float) -> None:
         # Without a link nothing is sent; what waits then is too old by the time there is one.
         if self.link:
             self.counters.tx_hangs += 1
-            self._recover(f"transmission hangs at descriptor {self._pending[1]}", now)
+            self._recover(f"transmission hangs at descriptor {self._step[0]}", now)
         else:
             self._recover("what was to be sent is dropped, as there is no link", now)
 
@@ -469,7 +472,7 @@ class Card:
 
     def _recover(self, why: str, now: float) -> None:
         self.counters.resets += 1
-        self.counters.tx_lost += self._tx.unsent
+        self.counters.tx_lost += self._unsent
         while self._resets and now - self._resets[0] > RESETS_S:
             self._resets.popleft()
         self._resets.append(now)

@@ -42,12 +42,18 @@ class ReceiveRing:
     """Descriptors, their buffers, and where driver and card are in them."""
 
     def __init__(
-        self, dma: Dma, entries: int, max_frame: int, tagged: bool, give: Callable[[int], None]
+        self,
+        dma: Dma,
+        entries: int,
+        max_frame: int,
+        tagged: bool,
+        write: Callable[[int, int], None],
+        register: int,
     ) -> None:
         """Make a ring of `entries`, a power of two from 64 to 4096.
 
-        With `tagged`, frames that came without a tag are dropped.  `give` is told the new tail
-        (RDT) when buffers were given back.
+        With `tagged`, frames that came without a tag are dropped.  `write` puts the new tail into
+        `register` (RDT) when buffers were given back.
         """
         self.entries: Final = entries
         self.dropped = 0  # frames that were damaged, too long, or of no VLAN of ours
@@ -55,7 +61,8 @@ class ReceiveRing:
         self._mask: Final = entries - 1
         self._max: Final = max_frame
         self._lazy: Final = entries // 16  # buffers that are given back at a time
-        self._give: Final = give
+        self._write: Final = write
+        self._register: Final = register
         self._must: Final = _DONE | _END | (_TAGGED if tagged else 0)
         looked_at = _DONE | _END | _TAGGED if tagged else _DONE | _END
         # One byte's translation: all that is usual becomes `_FULL`.
@@ -238,4 +245,4 @@ class ReceiveRing:
         self._owed += count
         if self._owed >= self._lazy:
             self._owed = 0
-            self._give(self.head - 1 & self._mask)
+            self._write(self._register, self.head - 1 & self._mask)

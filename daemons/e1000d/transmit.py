@@ -1,8 +1,8 @@
 """The transmit ring: one slot of memory for each descriptor, filled in place, sent in batches.
 
 Descriptors are written once, with address and command; what a frame adds is its length, and a
-column of lengths is one slice.  Only the last descriptor of a batch asks for a report (RS), so the
-card writes, and the driver looks at, one descriptor per batch.
+column of lengths is one slice.  Only one descriptor in `entries` / `_REPORTS` asks for a report
+(RS): the card writes, and the driver looks at, no others.
 """
 
 from __future__ import annotations
@@ -28,25 +28,34 @@ LEAST: Final = 14
 _SIZE: Final = TxDescriptor.size
 _DONE: Final = TxStatus(DD=True).raw
 _COLUMNS_MOST: Final = 64  # lengths whose columns are kept
+_REPORTS: Final = 8  # in a ring: slots come back by its eighths
 
 
 class TransmitRing:
     """Descriptors, their slots, and where driver and card are in them."""
 
     def __init__(
-        self, dma: Dma, entries: int, max_frame: int, tag: int, ring: Callable[[int], None]
+        self,
+        dma: Dma,
+        entries: int,
+        max_frame: int,
+        tag: int,
+        write: Callable[[int, int], None],
+        register: int,
     ) -> None:
         """Make a ring of `entries`, a power of two from 64 to 4096.
 
-        With `tag`, the card puts frames into that VLAN.  `ring` is told the new tail (TDT).
+        With `tag`, the card puts frames into that VLAN.  `write` puts the new tail into `register`
+        (TDT).
         """
         self.entries: Final = entries
         self.on_full: Callable[[], None] = lambda: None
         """Called when someone was refused a slot; `reclaim` is to be looked at then."""
         self._mask: Final = entries - 1
-        self._quarter: Final = entries // 4
+        self._part: Final = entries // _REPORTS
         self._max: Final = max_frame
-        self._write: Final = ring
+        self._write: Final = write
+        self._register: Final = register
         self._ring: Final = dma.alloc(entries * _SIZE)
         stride = -(-max_frame // BSIZE) * BSIZE
         self._memory: Final = dma.alloc(entries * stride)
@@ -76,19 +85,11 @@ class TransmitRing:
         self._descriptors[:] = self._fresh
         self._tail = self.rung = tail  # `rung` is what the card was told last
         self._clean = tail  # the oldest descriptor that is not known to be done
+        self._next = tail + self._part - 1 & self._mask  # the next one that is to report
+        self._unmarked = self._part  # how many until then, itself included
         self._room = self._mask
         self._marks: deque[int] = deque()  # descriptors that are to report
         self.starved = False  # someone was refused, and waits
-
-    @property
-    def unsent(self) -> int:
-        """How many descriptors the card has not reported on."""
-        return self.rung - self._clean & self._mask
-
-    @property
-    def oldest(self) -> int:
-        """The descriptor whose report is awaited next; -1 for none."""
-        return self._marks[0] if self._marks else -1
 
     def slots(self, most: int, /) -> Sequence[memoryview]:
         """See `NetworkAdapter.slots`."""
@@ -128,6 +129,18 @@ class TransmitRing:
                 self._lengths[: count - split] = column[split:count]
         self._tail = tail + count & self._mask
         self._room -= count
+        self._unmarked -= count
+        if self._unmarked <= 0:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Ask for the reports that are due."""
+        while self._unmarked <= 0:
+            at = self._next
+            self._commands[at] = self._report
+            self._marks.append(at)
+            self._next = at + self._part & self._mask
+            self._unmarked += self._part
 
     def _column(self, lengths: Sequence[int], count: int) -> memoryview[int]:
         """Return at least `count` lengths, as the ring holds them."""
@@ -154,20 +167,10 @@ class TransmitRing:
 
     def flush_queue(self) -> None:
         """See `NetworkAdapter.flush_queue`."""
-        tail, rung, mask = self._tail, self.rung, self._mask
-        if tail == rung:
-            return
-        if tail - rung & mask > self._quarter:
-            # So that a long batch gives its slots back bit by bit.
-            for at in range(rung + self._quarter, rung + (tail - rung & mask), self._quarter):
-                self._mark(at - 1 & mask)
-        self._mark(tail - 1 & mask)
-        self.rung = tail
-        self._write(tail)
-
-    def _mark(self, at: int) -> None:
-        self._commands[at] = self._report
-        self._marks.append(at)
+        tail = self._tail
+        if tail != self.rung:
+            self.rung = tail
+            self._write(self._register, tail)
 
     def reclaim(self) -> int:
         """Take back what the card has sent; return how many slots are free."""
