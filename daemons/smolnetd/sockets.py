@@ -156,6 +156,7 @@ class SocketScheme(Scheme, Generic[H]):
             for waiter in gone.waiters:
                 waiter.timer.cancel()
             self.ended(gone)
+            gone.sock = None  # its settings may still be open
 
     def ended(self, handle: H) -> None:
         """Let go of what a handle stood for."""
@@ -285,7 +286,11 @@ class SocketScheme(Scheme, Generic[H]):
                 return b""
             whole, rest = divmod(round(seconds * 1e9), 1_000_000_000)
             return bytes(TimeSpec(tv_sec=whole, tv_nsec=rest))
-        return bytes([_sock(owner).getsockopt(*_option(name, _sock(owner)))])
+        sock = _sock(owner)
+        try:
+            return bytes([sock.getsockopt(*_option(name, sock)) & 0xFF])
+        except OSError as error:
+            raise refused(error) from error
 
     def write_setting(self, number: int, data: memoryview) -> int:
         """Change a setting; return how many bytes it took; EBADF if the handle is none's."""
@@ -295,8 +300,9 @@ class SocketScheme(Scheme, Generic[H]):
             return len(data)
         if len(data) != 1:
             raise Refused(e.EINVAL)
+        sock = _sock(owner)
         try:
-            _sock(owner).setsockopt(*_option(name, _sock(owner)), data[0])
+            sock.setsockopt(*_option(name, sock), data[0])
         except OSError as error:
             raise refused(error) from error
         return 1
