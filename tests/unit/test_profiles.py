@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_interface
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -322,3 +323,16 @@ def test_whatever_text_comes_it_is_a_profile_or_one_clear_sentence():
         else:
             read += 1
     assert min(read, refused) > 20_000
+
+
+def test_the_examples_are_profiles():
+    folder = Path(__file__).parents[2] / "docs" / "netctl" / "examples"
+    found = {name: load(folder, name) for name in names(folder)}
+    assert {name: (one.connection, str(one.setting.how)) for name, one in found.items()} == {
+        "wifi-dhcp": ("wifi", "dhcp"),
+        "wifi-open": ("wifi", "dhcp"),
+        "wifi-open-bounded": ("wifi", "bounded"),
+        "wired-bounded": ("ethernet", "bounded"),
+        "wired-dhcp": ("ethernet", "dhcp"),
+        "wired-static": ("ethernet", "static"),
+    }
