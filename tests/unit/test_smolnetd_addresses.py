@@ -6,7 +6,7 @@ import ipaddress
 import socket
 
 import pytest
-from smolnetd_rig import mutated, read
+from smolnetd_fakes import mutated, read
 
 from daemons.smolnetd import addresses as a
 from daemons.smolnetd.nodes import parse_route

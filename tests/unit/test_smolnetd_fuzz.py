@@ -9,7 +9,7 @@ import random
 
 import pytest
 from asked import Asked
-from smolnetd_rig import FakeStack
+from smolnetd_fakes import FakeStack
 
 from daemons.smolnetd.poller import Poller
 from daemons.smolnetd.tcp import TcpScheme

@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from smolnetd_rig import read
+from smolnetd_fakes import read
 
 from daemons.smolnetd import headers, messages
 from daemons.smolnetd.addresses import Endpoint, endpoint

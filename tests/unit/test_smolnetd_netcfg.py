@@ -6,7 +6,7 @@ import os
 import random
 
 import pytest
-from smolnetd_rig import NOBODY, ROOT_USER, FakeStack, mutated
+from smolnetd_fakes import NOBODY, ROOT_USER, FakeStack, mutated
 
 from daemons.smolnetd.netcfg import NetcfgScheme
 from daemons.smolnetd.nodes import Tree, route_text
