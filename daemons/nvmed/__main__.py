@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from daemons.nvmed.driver import Controller
 from redbear_host.classes.block import DiskScheme
 from redbear_host.daemon import Daemon
+from redbear_host.scheme.loop import Loop
 
 
 def main() -> None:
@@ -20,6 +23,7 @@ def main() -> None:
             queues=queues,
             depth=daemon.options["depth"],
             timeout=daemon.options["timeout_ms"] / 1000,
+            quick=(os.cpu_count() or 1) > 1,  # else looking keeps others from working
         )
         daemon.watch_interrupts(function, kind, vectors, controller.on_interrupt)
         daemon.watch_removal(function, controller.gone)
@@ -29,10 +33,34 @@ def main() -> None:
         name = daemon.scheme_names[0]
         destructive = daemon.facts.get("destructive", False)
         disks = DiskScheme(name, controller.namespaces, destructive=destructive)
-        daemon.loop.at_round_end(disks.end_batch)
+        end_rounds(daemon.loop, disks, controller)
         daemon.wait_for(disks.load_partitions)
         daemon.serve(name, disks)
         daemon.run()
+
+
+def end_rounds(loop: Loop, disks: DiskScheme, controller: Controller) -> None:
+    """Have each round of the loop hand over its commands, and wait a moment for their end."""
+    waiting = False
+
+    def look_again() -> None:
+        nonlocal waiting
+        waiting = False
+
+    def end_round() -> None:
+        nonlocal waiting
+        disks.end_batch()
+        again = controller.linger()
+        disks.end_batch()
+        if again is None or waiting:
+            return
+        waiting = True
+        if again:
+            loop.at(loop.now() + again, look_again)
+        else:
+            loop.soon(look_again)
+
+    loop.at_round_end(end_round)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from daemons.nvmed.namespace import Namespace
 from daemons.nvmed.passthrough import Forwarded
 from daemons.nvmed.prp import DmaChunk, longest
 from daemons.nvmed.queues import AdminQueue, Answer, Command, Lobby, QueuePair
+from daemons.nvmed.quick import Quick
 from daemons.nvmed.recovery import Late, ResetBudget, Watchdog
 from daemons.nvmed.regs import GONE, SQE, AsyncEvent, Status
 from daemons.nvmed.status import describe, errno_of
@@ -81,6 +82,7 @@ class Controller:
         queues: int = 1,
         depth: int = DEPTH,
         polled: bool = False,
+        quick: bool = False,
         timeout: float = TIMEOUT_S,
         max_transfer: int = MAX_TRANSFER,
     ) -> None:
@@ -89,8 +91,9 @@ class Controller:
         `vectors` is how many interrupt vectors are enabled: the first is the admin queue's, the
         I/O queues share the others (or that one).  `queues` is how many I/O queue pairs to ask for,
         `depth` their entries (a power of two), both cut to what the controller grants.  With
-        `polled` the I/O queues do not interrupt: call `poll`.  A command may take `timeout`
-        seconds; `max_transfer` bytes go into one command at most.
+        `polled` the I/O queues do not interrupt: call `poll`.  With `quick` there is one queue
+        more, which does not: call `linger` whenever there is nothing else to do (`nvmed.quick`).  A
+        command may take `timeout` seconds; `max_transfer` bytes go into one command at most.
         """
         if vectors < 1 or queues < 1 or not 2 <= depth <= 4096 or depth & depth - 1:
             raise ValueError(f"{vectors} vectors, {queues} queues of {depth} entries make no sense")
@@ -99,6 +102,8 @@ class Controller:
         self._wanted: Final = queues
         self._depth: Final = depth
         self._polled: Final = polled
+        self._wants_quick: Final = quick
+        self._quick: Quick | None = None
         self._timeout: Final = timeout
         self._most: Final = max_transfer
         self._period: Final = min(LONGEST_TICK_S, timeout / 4)
@@ -189,10 +194,18 @@ class Controller:
         self.identity = yield from admin.identify_controller()
         limit = min(self._most, longest(admin.page))
         self.max_transfer = min(limit, self.identity.max_transfer or limit)
-        count = yield from admin.set_queue_count(self._wanted)
-        self._lanes.make(admin, self._function.dma, count, self._depth, self._polled)
-        for lane in self._lanes.pairs:
-            yield from admin.create(lane, interrupts=not self._polled)
+        count = yield from admin.set_queue_count(self._wanted + self._wants_quick)
+        self._lanes.make(
+            admin,
+            self._function.dma,
+            count,
+            self._depth,
+            polled=self._polled,
+            quick=self._wants_quick,
+        )
+        if self._lanes.quick is not None:
+            self._quick = Quick(self._lanes.quick, self._clock)
+        yield from self._create(admin)
         nsids = yield from admin.active_namespaces(self.identity.namespace_count)
         namespaces = []
         for nsid in nsids:
@@ -208,6 +221,12 @@ class Controller:
             self.submit_admin, self.inquiry, self.identity, self._function.address
         )
         self._open()
+
+    def _create(self, admin: Admin) -> Story[None]:
+        for lane in self._lanes.pairs:
+            yield from admin.create(
+                lane, interrupts=not self._polled and lane is not self._lanes.quick
+            )
 
     def _open(self) -> None:
         """Commands may flow: those that waited go first."""
@@ -237,6 +256,7 @@ class Controller:
         self.state = State.STOPPED
         self._end_all(errno)
         self._lanes.release()
+        self._quick = None
         if self._admin is not None:
             self._admin.release()
             self._admin = None
@@ -335,6 +355,27 @@ class Controller:
                 self._complain(pair)
         return ended
 
+    def linger(self) -> float | None:
+        """Look for what the queue that does not interrupt completes, as long as that is worth it.
+
+        Returns in how many seconds to call again, None if not because of that queue.
+        """
+        quick = self._quick
+        if quick is None or self.state is not State.RUNNING:
+            return None
+        quick.look()
+        self.flush_queue()
+        if quick.pair.trouble:
+            self._complain(quick.pair)
+            return None
+        lane = self.lane
+        if lane is quick.pair:
+            if quick.late:
+                self.lane = self._lanes.pairs[0]
+        elif quick.takes(busy=lane.tail != lane.rung or not self._lanes.pairs[0].idle):
+            self.lane = quick.pair
+        return quick.look_again
+
     def _reap(self, pairs: list[QueuePair]) -> int:
         ended = 0
         for pair in pairs:
@@ -371,6 +412,9 @@ class Controller:
             yield self._admin.queue
         yield from self._lanes.pairs
 
+    def _interrupting(self) -> Iterator[AdminQueue | QueuePair]:
+        return (ring for ring in self._rings() if ring is not self._lanes.quick)
+
     def _failed(self, command: Command, status: Status) -> None:
         told = command[2]
         if isinstance(told, Forwarded):
@@ -397,14 +441,14 @@ class Controller:
         admin = self._admin
         if admin is None:
             return
-        before = self._watchdog.waiting(self._rings())
+        before = self._watchdog.waiting(self._interrupting())
         admin.queue.reap()
         if admin.queue.trouble:
             self._complain(admin.queue)
         self._reap(self._lanes.pairs)
         if self.state is not State.RUNNING:
             return
-        self.counters.late_interrupts += before - self._watchdog.waiting(self._rings())
+        self.counters.late_interrupts += before - self._watchdog.waiting(self._interrupting())
         csts = admin.regs.CSTS.read()
         if csts.raw == GONE:
             self._leave(State.GONE, "has left")
@@ -470,7 +514,7 @@ class Controller:
             raise DeviceError(f"controller {self._function.address} now grants {count} queues only")
         for lane in self._lanes.pairs:
             lane.reset()
-            yield from admin.create(lane, interrupts=not self._polled)
+        yield from self._create(admin)
         self._open()
 
     def _step(self) -> None:

@@ -28,13 +28,18 @@ class Lanes:
         """
         self._fail: Final = fail
         self.pairs: Final[list[QueuePair]] = []
+        self.quick: QueuePair | None = None  # the last of those, if it does not interrupt
         self.wired: Final[list[list[QueuePair]]] = [[] for _ in range(vectors)]
         self.lobby: Final = Lobby(refuse)
 
-    def make(self, admin: Admin, dma: Dma, count: int, depth: int, polled: bool) -> None:
+    def make(
+        self, admin: Admin, dma: Dma, count: int, depth: int, *, polled: bool, quick: bool
+    ) -> None:
         """Lay out `count` queue pairs of `depth` entries, or what the controller can take.
 
-        Raises `DeviceError` when its registers have no doorbells for them.
+        None of them interrupts if they are `polled`; with `quick` the last does not, and stands
+        apart from the others, unless it is the only one.  Raises `DeviceError` when the
+        controller's registers have no doorbells for them.
         """
         mmio, cap = admin.regs.mmio, admin.cap
         # The largest power of two that the controller allows.
@@ -45,6 +50,7 @@ class Lanes:
                 f"{mmio.size:#x} bytes of registers cannot serve"
             )
         spread = len(self.wired) - 1
+        apart = count if quick and count > 1 else 0
         for qid in range(1, count + 1):
             vector = 1 + (qid - 1) % spread if spread else 0
             pair = QueuePair(
@@ -52,15 +58,20 @@ class Lanes:
                 vector=vector, lazy=max(1, entries // 4) if polled else 1, fail=self._fail,
             )  # fmt: skip
             self.pairs.append(pair)
-            self.wired[vector].append(pair)
-        for index, pair in enumerate(self.pairs):
-            pair.next = self.pairs[(index + 1) % count]
+            if qid == apart:
+                self.quick = pair
+            else:
+                self.wired[vector].append(pair)
+        turns = [pair for pair in self.pairs if pair is not self.quick]
+        for index, pair in enumerate(turns):
+            pair.next = turns[(index + 1) % len(turns)]
 
     def release(self) -> None:
         """Give all memory back; only while the controller is disabled."""
         for pair in self.pairs:
             pair.release()
         self.pairs.clear()
+        self.quick = None
         for wired in self.wired:
             wired.clear()
 

@@ -165,6 +165,11 @@ class QueuePair(Ring[Command]):
         # What each slot holds under its own number as identifier.
         self._stored: list[Prepared | None] = [None] * self.entries
 
+    @property
+    def idle(self) -> bool:
+        """True when every command has ended."""
+        return self.free == self._capacity and not self.backlog
+
     def submit(
         self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
     ) -> None:
