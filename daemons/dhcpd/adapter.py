@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 from random import Random
@@ -19,7 +18,7 @@ from daemons.dhcpd.netcfg import Netcfg
 from daemons.dhcpd.wire import Wire
 from redbear_host import client
 from redbear_host.abi import flags as f
-from redbear_host.profiles.setting import Setting, writes
+from redbear_host.profiles.setting import Address, Setting, writes
 from redbear_host.scheme.loop import Loop
 
 log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ class Room(NamedTuple):
     udp: Held
     events: client.EventQueue
     memory: Memory
+    random: Random
     hostname: str
     guard: Callable[[Callable[[], object]], None]  # runs what uses the schemes
 
@@ -49,10 +49,10 @@ class Adapter:
         self._memory: Final = room.memory
         self._wire: Final = Wire(name, room.udp, room.events)
         self._wire.on_message = self._on_message
-        self._machine: Final = Machine(self, mac, Random(), room.hostname)
+        self._machine: Final = Machine(self, mac, room.random, room.hostname)
         self._timer = self._loop.at(0.0, lambda: None)
         self._choice = Choice(Act.LEAVE, "")
-        self._setting: Setting | None = None
+        self._nameservers: tuple[Address, ...] = ()  # in place of the server's
         self._link: Final = self._netcfg.open_link(name)
         with self._netcfg.held.calls():
             room.events.subscribe(self._link, f.EVENT_READ, self._on_link)
@@ -60,25 +60,27 @@ class Adapter:
 
     # -- commands ----------------------------------------------------------------------------------
 
-    def begin(self, setting: Setting | None, auto: bool) -> None:
+    def begin(self, setting: Setting | str | None, auto: bool) -> None:
         """Do what the user's files, an earlier life or nobody says."""
         known = self._memory.get(self.name, self.mac)
-        self._setting = setting
+        self._nameservers = known.nameservers
         self._choice = choose(known, self._netcfg.addresses(self.name), setting, auto)
         log.info("%s: %s", self.name, " ".join(filter(None, self._choice)))
         if self._choice.act is Act.DHCP:
+            if known.lease is None and isinstance(setting, Setting):
+                self._nameservers = setting.nameservers
             self._start(known.lease)
-        elif self._choice.act is Act.STATIC and setting is not None:
+        elif self._choice.act is Act.STATIC and isinstance(setting, Setting):
             self._apply(setting)
 
-    def leave(self, why: str) -> None:
-        """Leave it as it is."""
-        self._choice = Choice(Act.LEAVE, why)
-
-    def start(self, why: str) -> None:
+    def start(self, why: str, nameservers: tuple[Address, ...] = ()) -> None:
         """Ask for an address, also where files say otherwise; nothing new where we do already."""
         self._choice = Choice(Act.DHCP, why or "started")
-        self._remember(Wish.START, self._machine.lease)
+        had, self._nameservers = self._nameservers, nameservers
+        lease = self._machine.lease
+        if lease is not None and had != nameservers:
+            self._netcfg.use(self.name, lease, None, nameservers)
+        self._remember(Wish.START, lease)
         if self._machine.state is State.STOPPED:
             self._start(None)
 
@@ -89,10 +91,10 @@ class Adapter:
         self._machine.stop(self._loop.now())
         self._after()
 
-    def renew(self, why: str) -> None:
+    def renew(self) -> None:
         """Ask the server now."""
         if self._machine.state is State.STOPPED:
-            self.start(why)
+            self.start("")
         else:
             self._machine.renew(self._loop.now())
             self._after()
@@ -117,10 +119,9 @@ class Adapter:
 
     def configure(self, lease: Lease, before: Lease | None, /) -> Outcome:
         """Use a lease."""
-        if self._setting is not None and self._setting.nameservers:
-            chosen = [one for one in self._setting.nameservers if isinstance(one, IPv4Address)]
-            lease = replace(lease, nameservers=tuple(chosen))
-        outcome = self._netcfg.use(self.name, lease, before)
+        if lease.same_settings(before):
+            return Outcome.USED
+        outcome = self._netcfg.use(self.name, lease, before, self._nameservers)
         if outcome is Outcome.USED:
             log.info(
                 "%s: %s/%d from %s for %.0f s", self.name, lease.address, lease.prefix,
@@ -146,7 +147,7 @@ class Adapter:
             self._netcfg.apply(writes(self.name, setting))
         except OSError as error:
             log.error("%s does not take what %s says: %s", self.name, setting.source, error)
-            self.leave(f"{setting.source}: {error.strerror}")
+            self._choice = Choice(Act.LEAVE, f"{setting.source}: {error.strerror}")
 
     def _on_message(self, data: bytes) -> None:
         self._machine.on_message(data, self._loop.now())
@@ -175,7 +176,8 @@ class Adapter:
             self._remember(self._memory.get(self.name, self.mac).wish, machine.lease)
 
     def _remember(self, wish: Wish, lease: Lease | None) -> None:
-        self._memory.put(self.name, Remembered(self.mac, wish, self._choice.why, lease))
+        why, nameservers = self._choice.why, self._nameservers
+        self._memory.put(self.name, Remembered(self.mac, wish, why, nameservers, lease))
 
     # -- what is shown -----------------------------------------------------------------------------
 

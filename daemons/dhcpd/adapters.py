@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
 from typing import Final
 
 from daemons.dhcpd.adapter import Adapter, Room
+from daemons.dhcpd.command import Command, Verb
 from daemons.dhcpd.held import Ended, Held
 from daemons.dhcpd.memory import Memory
 from daemons.dhcpd.netcfg import Netcfg
@@ -42,7 +45,14 @@ class Adapters:
         self._events: Final = client.EventQueue()
         self._netcfg: Final = Netcfg()
         self._room: Final = Room(
-            loop, self._netcfg, Held("udp"), self._events, memory, hostname, self._guarded
+            loop=loop,
+            netcfg=self._netcfg,
+            udp=Held("udp"),
+            events=self._events,
+            memory=memory,
+            random=Random(),  # its seed is Linux's, and to be had before we are locked in only
+            hostname=hostname,
+            guard=self._guarded,
         )
         self.lost = False
 
@@ -67,11 +77,16 @@ class Adapters:
         self._loop.unwatch(self._events.fileno())
         self._events.close()
 
-    def run(self, command: str, name: str, why: str) -> None:
-        """Do `start`, `stop` or `renew` of an adapter, for who says so."""
+    def run(self, name: str, command: Command) -> None:
+        """Do a command."""
         adapter = self.found[name]
-        act = {"start": adapter.start, "stop": adapter.stop, "renew": adapter.renew}[command]
-        self._guarded(lambda: act(why))
+        match command.verb:
+            case Verb.START:
+                self._guarded(partial(adapter.start, command.why, command.nameservers))
+            case Verb.STOP:
+                self._guarded(partial(adapter.stop, command.why))
+            case Verb.RENEW:
+                self._guarded(adapter.renew)
 
     def _on_events(self) -> None:
         self._guarded(self._drain)
@@ -95,10 +110,8 @@ class Adapters:
     def _begin(self, name: str, mac: bytes) -> None:
         adapter = Adapter(name, mac, self._room)
         self.found[name] = adapter
-        if isinstance(self._settings, str):
-            adapter.leave(self._settings)
-        else:
-            adapter.begin(self._settings.get(name), self._auto)
+        files = self._settings
+        adapter.begin(files if isinstance(files, str) else files.get(name), self._auto)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """Do something with the schemes we hold; without them there is nothing left for us."""

@@ -26,11 +26,12 @@ class Choice(NamedTuple):
 
 
 def choose(
-    remembered: Remembered, present: Sequence[str], setting: Setting | None, auto: bool
+    remembered: Remembered, present: Sequence[str], setting: Setting | str | None, auto: bool
 ) -> Choice:
     """Choose, by what was asked of an earlier life, the addresses there are, and the files.
 
-    `auto` is whether adapters that nobody speaks of are asked for by DHCP.
+    `setting` is a sentence where the files make no sense; `auto` is whether adapters that nobody
+    speaks of are asked for by DHCP.
     """
     if remembered.wish is Wish.STOP:
         return Choice(Act.LEAVE, remembered.why)
@@ -42,6 +43,8 @@ def choose(
         )  # begun by an earlier life; files may have changed since
     if present:
         return Choice(Act.LEAVE, f"it has {present[0]} already")
+    if isinstance(setting, str):
+        return Choice(Act.LEAVE, setting)
     if setting is None:
         return Choice(Act.DHCP, "") if auto else Choice(Act.LEAVE, "auto is off")
     if setting.how is How.STATIC:

@@ -10,10 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Self
 
 from daemons.dhcpd.lease import Lease
+from redbear_host.profiles.setting import Address
 
 _SIZE_MOST: Final = 1 << 18  # bytes
 
@@ -33,6 +35,7 @@ class Remembered:
     mac: bytes
     wish: Wish = Wish.AUTO
     why: str = ""  # who asked, in a few words
+    nameservers: tuple[Address, ...] = ()  # to use in place of the server's
     lease: Lease | None = None
 
 
@@ -70,7 +73,13 @@ class Memory:
 
 def _to_wire(one: Remembered) -> dict[str, Any]:
     lease = None if one.lease is None else one.lease.to_wire()
-    return {"mac": one.mac.hex(), "wish": one.wish, "why": one.why, "lease": lease}
+    return {
+        "mac": one.mac.hex(),
+        "wish": one.wish,
+        "why": one.why,
+        "nameservers": [str(server) for server in one.nameservers],
+        "lease": lease,
+    }
 
 
 def _read(raw: bytes) -> dict[str, Remembered]:
@@ -83,4 +92,10 @@ def _read(raw: bytes) -> dict[str, Remembered]:
 
 def _from_wire(one: Mapping[str, Any]) -> Remembered:
     lease = None if one["lease"] is None else Lease.from_wire(one["lease"])
-    return Remembered(bytes.fromhex(one["mac"]), Wish(one["wish"]), str(one["why"]), lease)
+    return Remembered(
+        mac=bytes.fromhex(one["mac"]),
+        wish=Wish(one["wish"]),
+        why=str(one["why"]),
+        nameservers=tuple(map(ip_address, one["nameservers"])),
+        lease=lease,
+    )

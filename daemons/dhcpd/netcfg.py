@@ -15,7 +15,7 @@ from daemons.dhcpd.lease import Lease, Route
 from daemons.dhcpd.machine import Outcome
 from redbear_host import client
 from redbear_host.abi import flags as f
-from redbear_host.profiles.setting import Write, is_adapter, nameserver_writes
+from redbear_host.profiles.setting import Address, Write, is_adapter, nameserver_writes
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,13 @@ class Netcfg:
 
     # -- leases and settings -----------------------------------------------------------------------
 
-    def use(self, adapter: str, lease: Lease, before: Lease | None) -> Outcome:
+    def use(
+        self,
+        adapter: str,
+        lease: Lease,
+        before: Lease | None,
+        nameservers: tuple[Address, ...],
+    ) -> Outcome:
         """Set an adapter up with a lease, in place of the one before; what is so already stays."""
         address = f"{lease.address}/{lease.prefix}"
         try:
@@ -90,7 +96,7 @@ class Netcfg:
                 self._remove_routes(adapter, gone)
             for route in lease.routes:
                 self._add_route(adapter, route)
-            self._write_all(nameserver_writes(lease.nameservers))
+            self._write_all(nameserver_writes(nameservers or lease.nameservers))
         except OSError as error:
             log.error("%s does not take %s: %s", adapter, address, error.strerror)
             return Outcome.TAKEN if error.errno in _TAKEN else Outcome.FAILED

@@ -2,7 +2,7 @@
 
 ```
 /scheme/dhcp/eth0    read: key=value lines, of the moment it was opened
-                     written: start, stop or renew, and behind it who says so
+                     written: see `command`
 ```
 
 Everyone reads, root writes.  Redox has no such scheme: its dhcpd is a program that is run once.
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from daemons.dhcpd.adapters import Adapters
+from daemons.dhcpd.command import COMMAND_MOST, parse
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
@@ -21,8 +22,6 @@ from redbear_host.errors import Refused
 from redbear_host.scheme.request import Request
 from redbear_host.scheme.scheme import POSITIONED, ROOT, Entry, Opened, Scheme
 
-COMMANDS: Final = ("start", "stop", "renew")
-_COMMAND_MOST: Final = 512  # bytes
 _BLOCK: Final = 4096
 
 
@@ -106,13 +105,13 @@ class DhcpScheme(Scheme):
         found = self._handle(handle)
         if not found.name or not found.flags & f.O_WRONLY:
             raise Refused(e.EBADF)
-        said = bytes(data[:_COMMAND_MOST]).decode(errors="replace").strip()
-        command, _, why = said.partition(" ")
-        if len(data) > _COMMAND_MOST or command not in COMMANDS or not said.isprintable():
-            raise Refused(e.EINVAL)
+        try:
+            command = parse(bytes(data[: COMMAND_MOST + 1]))
+        except ValueError as error:
+            raise Refused(e.EINVAL, str(error)) from error
         if found.name not in self._adapters.found:
             raise Refused(e.ENODEV)
-        self._adapters.run(command, found.name, why)
+        self._adapters.run(found.name, command)
         return len(data)
 
     def ftruncate(self, handle: int, length: int, request: Request) -> None:

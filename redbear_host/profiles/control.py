@@ -160,7 +160,9 @@ class Control:
                 )
             if self._dhcp.facts(interface).get("how") != "dhcp":
                 self._tree.clear(interface)  # what another profile left
-            self._dhcp.say(interface, f"start {_SOURCE}{found.name}")
+            servers = ",".join(map(str, found.setting.nameservers))
+            dns = f"dns={servers} " if servers else ""
+            self._dhcp.say(interface, f"start {dns}{_SOURCE}{found.name}")
         with self._step(f"wait for an address on {interface}"):
             self._wait(interface, running)
         self._tree.apply(nameserver_writes(found.setting.nameservers))

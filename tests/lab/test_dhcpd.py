@@ -239,6 +239,9 @@ def test_the_enabled_profile_comes_before_static_files_and_profiles_change_by_ne
         assert net.read("netcfg/resolv/nameserver") == "9.9.9.9\n"  # the profile's own
         assert f"default via {FAR}" in net.read("netcfg/route/list")
         assert net.netctl("is-enabled", "home")[1] == "yes\n"
+        net.kill("dhcpd")
+        assert net.bound()["why"] == "profile cable"
+        assert net.read("netcfg/resolv/nameserver") == "9.9.9.9\n"
 
         assert net.netctl("stop", "cable")[1] == "stopped cable\n"
         assert net.addresses() == ["Not", "configured"]
