@@ -185,7 +185,7 @@ class Ioctls:
         """Send a controller a command as it is; return its status."""
         target, forwarder = self._target(file)
         disk = file.io.disk
-        if forwarder is None or not isinstance(disk, NvmeCommands):
+        if forwarder is None or not forwarder.speaks_nvme:
             raise Refused(e.ENOTTY)
         found = fetched((yield memory.fetch))
         named = i.ranges(ioctl, found.head)

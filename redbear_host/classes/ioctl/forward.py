@@ -32,8 +32,15 @@ class Forwarder:
     def __init__(self, io: DiskIo, commands: AtaCommands | NvmeCommands) -> None:
         self._io: Final = io
         self._commands: Final = commands
+        self._ata: Final = commands if isinstance(commands, AtaCommands) else None
+        self._nvme: Final = commands if isinstance(commands, NvmeCommands) else None
         self._turns: Final = Turns()
         self._chunks: Final[dict[int, Chunk]] = {}
+
+    @property
+    def speaks_nvme(self) -> bool:
+        """Whether commands for it are NVMe's."""
+        return self._nvme is not None
 
     def ata(
         self, command: AtaCommand, size: int, data: bytes, *, alters: bool = False
@@ -42,8 +49,8 @@ class Forwarder:
 
         `alters` says that what the disk holds may be something else afterwards.
         """
-        commands = self._commands
-        if not isinstance(commands, AtaCommands):
+        commands = self._ata
+        if commands is None:
             raise Refused(e.EOPNOTSUPP)
         out = command.transfer in _TO_DEVICE
         out = out or (command.transfer is Transfer.PACKET and not command.data_in)
@@ -63,8 +70,8 @@ class Forwarder:
         self, command: NvmeCommand, size: int, data: bytes, *, alters: bool = False
     ) -> Story[tuple[NvmeResult, bytes]]:
         """Execute an NVMe command that moves `size` bytes; return what is in its memory then."""
-        commands = self._commands
-        if not isinstance(commands, NvmeCommands):
+        commands = self._nvme
+        if commands is None:
             raise Refused(e.EOPNOTSUPP)
         yield self._turns.take
         try:

@@ -92,7 +92,16 @@ class Target:
             0xA8: self._read,
             0xAA: self._write,
         }
-        if isinstance(self._disk, AtaCommands):
+        # Looked at once: to ask a protocol costs more than most commands.
+        self._ata_disk: Final = self._disk if isinstance(self._disk, AtaCommands) else None
+        self._is_nvme: Final = isinstance(self._disk, NvmeCommands)
+        self._facts: Final = (
+            None
+            if self._ata_disk is None
+            else facts.of_ata(self._ata_disk.identify, self._disk.block_size)
+        )
+        self._is_packet: Final = self._facts is not None and self._facts.packet
+        if self._ata_disk is not None:
             commands |= {sat.PASS_THROUGH_12: self._ata, sat.PASS_THROUGH_16: self._ata}
         self._commands: Final = commands
 
@@ -117,11 +126,6 @@ class Target:
             self._judge_ata(cdb, size, writes)
         return (yield from command(cdb, data, size))
 
-    @property
-    def _is_packet(self) -> bool:
-        disk = self._disk
-        return isinstance(disk, AtaCommands) and facts.of_ata(disk.identify, 512).packet
-
     def may_destroy(self, what: str, writes: bool) -> None:
         """Raise EPERM unless the disk was claimed destructive, and is open for writing."""
         if not self._destructive:
@@ -140,9 +144,9 @@ class Target:
     def facts(self) -> Story[Facts]:
         """Return what the disk says of itself: of NVMe, asked now."""
         disk = self._disk
-        if isinstance(disk, AtaCommands):
-            return facts.of_ata(disk.identify, disk.block_size)
-        if not isinstance(disk, NvmeCommands):
+        if self._facts is not None:
+            return self._facts
+        if not self._is_nvme:
             return Facts("redbear", f"disk {disk.number}", "", "1", physical=disk.block_size)
         controller = yield from self._identify(1, 0)
         namespace = yield from self._identify(0, disk.number)
@@ -164,8 +168,7 @@ class Target:
         known = yield from self.facts()
         if not vital:
             return Outcome(data=pages.inquiry(known)[:length])
-        disk = self._disk
-        identify = disk.identify if isinstance(disk, AtaCommands) else b""
+        identify = b"" if self._ata_disk is None else self._ata_disk.identify
         found = pages.vital(page, known, identify, MOST_DATA >> self._io.shift)
         return illegal() if found is None else Outcome(data=found[:length])
 
@@ -218,14 +221,10 @@ class Target:
         if page == 0x00:
             return Outcome(data=pages.log_list()[:length])
         known = health.Health()
-        forwarder, disk = self._forwarder, self._disk
-        if forwarder is not None and isinstance(disk, NvmeCommands):
+        forwarder = self._forwarder
+        if forwarder is not None and self._is_nvme:
             known = yield from health.of_nvme(forwarder)
-        elif (
-            forwarder is not None
-            and isinstance(disk, AtaCommands)
-            and facts.of_ata(disk.identify, disk.block_size).smart
-        ):
+        elif forwarder is not None and self._facts is not None and self._facts.smart:
             known = yield from health.of_ata(forwarder)
         celsius, fails = known
         if page == 0x0D:
