@@ -55,6 +55,11 @@ SPARES: Final = {
             *("-device", "virtserialport,chardev=remote,name=monitor,nr=3"),
         ),
     ),
+    # The same with somebody at its other end: QEMU's own small network, which leads nowhere.
+    "lan": Spare(
+        12, ("e1000", "tun"), "e1000,netdev=lan,mac=52:54:00:12:34:57",
+        ("-netdev", "user,id=lan,restrict=on"),
+    ),
     "gpu": Spare(8, ("virtio_gpu",), f"virtio-gpu-pci,{_VIRTIO}"),
     "keyboard": Spare(9, ("virtio_input", "evdev"), f"virtio-keyboard-pci,{_VIRTIO}"),
     "tablet": Spare(10, ("virtio_input", "evdev"), f"virtio-tablet-pci,{_VIRTIO}"),
