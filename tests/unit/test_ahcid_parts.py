@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from fuzzing import rounds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,8 +29,6 @@ from redbear_host.abi import errno as e
 from redbear_host.classes.commands import AtaCommand, AtaResult, Transfer
 from redbear_host.errors import DeviceError
 from redbear_host.models.ahci import Drive
-
-FUZZ = 100_000  # of each of the two IDENTIFY parsers
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -270,25 +270,42 @@ def test_a_packet_device_is_told_by_its_first_word() -> None:
             identify.packet_device(words(raw, {0: word}))
 
 
-def test_two_hundred_thousand_malformed_identifies_hurt_nobody() -> None:
+@pytest.mark.fuzz
+@pytest.mark.parametrize("parse", [identify.disk, identify.packet_device])
+def test_a_malformed_identify_is_facts_that_hold_or_unusable(
+    parse: Callable[[bytearray], identify.AtaIdentity | identify.PacketIdentity],
+) -> None:
     dice = random.Random(20)
-    good = bytearray(words(ata(), {}))
-    disc = bytearray(words(bytes(512), {0: 0x85C0, 49: 0x0300}))
-    usable = 0
-    for parse, base in ((identify.disk, good), (identify.packet_device, disc)):
-        for round_ in range(FUZZ):
-            raw = bytearray(base) if round_ % 4 else bytearray(dice.randbytes(512))
-            for _ in range(dice.randrange(1, 12)):
-                raw[dice.randrange(512)] = dice.choice((0, 0xFF, dice.randrange(256)))
-            with suppress(DeviceError):
-                facts = parse(raw)
-                usable += 1
-                assert facts.model.isprintable()
-                if isinstance(facts, identify.AtaIdentity):
-                    assert facts.block_size in identify.BLOCK_SIZES
-                    assert 0 < facts.blocks * facts.block_size <= 1 << 63
-                    assert 0 <= facts.depth <= 32
-    assert FUZZ // 10 < usable < 2 * FUZZ
+    is_disk = parse is identify.disk
+    base = ata() if is_disk else words(bytes(512), {0: 0x85C0, 49: 0x0300})
+    count, usable = rounds(10_000), 0
+    for round_ in range(count):
+        raw = bytearray(words(base, {})) if round_ % 4 else bytearray(dice.randbytes(512))
+        for _ in range(dice.randrange(1, 12)):
+            raw[dice.randrange(512)] = dice.choice((0, 0xFF, dice.randrange(256)))
+        with suppress(DeviceError):
+            facts = parse(raw)
+            usable += 1
+            assert facts.model.isprintable()
+            if isinstance(facts, identify.AtaIdentity):
+                assert facts.block_size in identify.BLOCK_SIZES
+                assert 0 < facts.blocks * facts.block_size <= 1 << 63
+                assert 0 <= facts.depth <= 32
+    assert count // 10 < usable < count
+
+
+@pytest.mark.fuzz
+def test_malformed_fises_are_results_that_can_be_told() -> None:
+    dice = random.Random(21)
+    raw = bytearray(256)
+    for _ in range(rounds(10_000)):
+        raw[0x20:0x58] = dice.randbytes(0x38)
+        raw[0x40] = dice.choice((0x34, raw[0x40]))
+        raw[0x20] = dice.choice((0x5F, raw[0x20]))
+        result = fis.result(memoryview(raw), dice.randrange(1 << 32), dice.randrange(1 << 32))
+        assert 0 <= result.lba < 1 << 48
+        assert describe(result)
+        assert errno_of(result, Ata.DATA_SET_MANAGEMENT) in (0, e.EIO, e.EOPNOTSUPP)
 
 
 # -- media and errors ------------------------------------------------------------------------------
