@@ -30,7 +30,6 @@ from redbear_host.classes.commands import AtaCommand, AtaResult, Transfer
 from redbear_host.errors import DeviceError
 from redbear_host.models.ahci import Drive
 
-
 # -- tables ----------------------------------------------------------------------------------------
 
 
