@@ -222,7 +222,7 @@ def measured(opened: Callable[[], PciFunction], seconds: float) -> Iterator[Figu
     for polled in (False, True):
         function = opened()
         try:
-            driver = Driver(function, SystemClock(), polled)
+            driver = Driver("nvme", function, SystemClock(), polled)
             try:
                 yield from series(driver, seconds, "polled" if polled else "interrupt")
             finally:

@@ -1,7 +1,10 @@
 """Inside the guest: our driver over VFIO beside the kernel's own, in one boot.
 
-Both drive the same device of the same QEMU, one after the other and by turns.  Started by
-`benchmarks/run.py` on the host; prints one JSON document.
+    python rivals.py nvme|ahci [ROUNDS [SECONDS]]
+
+Both drive the same device of the same QEMU, one after the other and by turns; then programs use it
+through our daemon, at the ring door and by the scheme's file.  Started by `benchmarks/run.py` on
+the host; prints one JSON document.
 
 An emulator flatters a driver that makes no system calls: interrupts and system calls are dear here.
 The ratios say how the two compare under emulation, not on iron.
@@ -17,70 +20,80 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from load import Driver, series
+from load import DEPTH, Driver, series
 
 from kernel_shim import bind
 from redbear_host.hw.clock import SystemClock
 from redbear_host.hw.vfio import Claim, open_function
 
 ADDRESS: Final = "0000:00:04.0"
-DISK: Final = Path("/dev/nvme0n1")
 ARENA: Final = 32 << 20
-ROUNDS: Final = 3
-SECONDS: Final = 2.0
+COMMAND: Final = [sys.executable, "-m", "redbear_host"]
+RING_LOAD: Final = Path(__file__).resolve().parent.parent / "build/bench/ring_load"
+MODULES: Final = {"nvme": ["nvme", "poll_queues=1"], "ahci": ["ahci"]}
+REGION: Final = 64 << 20
 
-KERNEL: Final = {
-    "psync": ["--ioengine=psync"],
-    "io_uring": ["--ioengine=io_uring"],
-    "io_uring polled": ["--ioengine=io_uring", "--hipri", "--fixedbufs", "--registerfiles"],
-}
+PSYNC: Final = ["--ioengine=psync"]
+LIBAIO: Final = ["--ioengine=libaio"]
+IO_URING: Final = ["--ioengine=io_uring"]
+POLLED: Final = [*IO_URING, "--hipri", "--fixedbufs", "--registerfiles"]
 
 
 def main() -> None:
     """Measure by turns, print medians as JSON."""
-    subprocess.run(["modprobe", "nvme", "poll_queues=1"], check=True, timeout=60)
+    kind = sys.argv[1]
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0
+    subprocess.run(["modprobe", *MODULES[kind]], check=True, timeout=60)
+    if kind == "ahci":
+        subprocess.run(["modprobe", "sd_mod"], check=True, timeout=60)
     found: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for name, value in kernel():
-            found.setdefault(name, []).append(value)
-        for name, value in ours():
-            found.setdefault(name, []).append(value)
-    for name, value in fuse():
-        found.setdefault(name, []).append(value)
+    for _ in range(rounds):
+        for figures in (kernel, ours, scheme):
+            for name, value in figures(kind, seconds):
+                found.setdefault(name, []).append(value)
+                print(f"{name}: {value:,.0f}", file=sys.stderr, flush=True)
     json.dump({name: median(values) for name, values in found.items()}, sys.stdout)
 
 
-def kernel() -> list[tuple[str, float]]:
+def kernel(kind: str, seconds: float) -> list[tuple[str, float]]:
     """Measure the kernel's driver with fio."""
-    wait_for_disk()
+    disk = wait_for_disk()
+    engines = {"psync": PSYNC, "libaio": LIBAIO, "io_uring": IO_URING}
+    if kind == "nvme":
+        engines["io_uring polled"] = POLLED
     figures = []
-    for engine, options in KERNEL.items():
+    for engine, options in engines.items():
         for verb in ("read", "write"):
-            for depth in (1, 32):
-                if engine == "psync" and depth > 1:
+            for depth in (1, 16, DEPTH):
+                if depth == 1 and engine == "libaio":
+                    continue  # psync says it
+                if depth > 1 and engine == "psync":
                     continue  # it cannot
-                value = fio(DISK, verb, "4k", depth, options)
+                if depth == 16 and engine != "libaio":
+                    continue
+                value = fio(disk, verb, "4k", depth, options, seconds)
                 figures.append((f"kernel {engine} {verb} 4k depth {depth}", value))
     for verb in ("read", "write"):
-        value = fio(DISK, verb, "1M", 4, KERNEL["io_uring"])
+        value = fio(disk, verb, "1M", 4, IO_URING, seconds)
         figures.append((f"kernel io_uring {verb} 1024k depth 4", value))
     return figures
 
 
-def fio(path: Path, verb: str, size: str, depth: int, options: list[str]) -> float:
+def fio(path: Path, verb: str, size: str, depth: int, options: list[str], seconds: float) -> float:
     """Run fio; return operations per second."""
     done = subprocess.run(
         ["fio", "--name=b", f"--filename={path}", f"--rw=rand{verb}", f"--bs={size}",
-         f"--iodepth={depth}", "--direct=1", "--time_based", f"--runtime={SECONDS:g}",
-         "--size=64M", "--norandommap", "--randrepeat=1", "--output-format=json", *options],
+         f"--iodepth={depth}", "--direct=1", "--time_based", f"--runtime={seconds:g}",
+         f"--size={REGION}", "--norandommap", "--randrepeat=1", "--output-format=json", *options],
         check=True, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     job: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
     return float(job[verb]["iops"])
 
 
-def ours() -> list[tuple[str, float]]:
-    """Measure nvmed's driver over VFIO, by interrupt and polled."""
+def ours(kind: str, seconds: float) -> list[tuple[str, float]]:
+    """Measure our driver alone over VFIO, by interrupt and polled."""
     record = bind.plan(ADDRESS)
     bind.bind(record)
     figures = []
@@ -89,10 +102,10 @@ def ours() -> list[tuple[str, float]]:
             claim = Claim(ADDRESS, ARENA)
             grant, fds = claim.grant()
             function = open_function(grant, [os.dup(fd) for fd in fds])
-            driver = Driver(function, SystemClock(), polled)
-            prefix = "nvmed polled" if polled else "nvmed interrupt"
+            driver = Driver(kind, function, SystemClock(), polled)
+            prefix = "driver polled" if polled else "driver interrupt"
             try:
-                figures += [(f.name, f.per_second) for f in series(driver, SECONDS, prefix)]
+                figures += [(f.name, f.per_second) for f in series(driver, seconds, prefix)]
             finally:
                 driver.close()
                 function.close()
@@ -102,39 +115,52 @@ def ours() -> list[tuple[str, float]]:
     return figures
 
 
-def fuse() -> list[tuple[str, float]]:
-    """Measure what a plain program sees through /scheme."""
-    command = [sys.executable, "-m", "redbear_host"]
+def scheme(kind: str, seconds: float) -> list[tuple[str, float]]:
+    """Measure what programs see of our daemon: libredox ones by ring, plain ones through FUSE."""
     subprocess.run(
-        [*command, "up", "--detach", "--device", ADDRESS],
+        [*COMMAND, "up", "--detach", "--device", ADDRESS],
         check=True, timeout=120, stdout=sys.stderr,
     )  # fmt: skip
     try:
-        disk = Path(f"/scheme/disk.pci-{ADDRESS.replace(':', '-')}-nvme/1")
-        return [
-            (
-                f"scheme file {engine} {verb} {size} depth {depth}",
-                fio(disk, verb, size, depth, opts),
-            )
-            for verb in ("read", "write")
-            for engine, size, depth, opts in (
-                ("psync", "4k", 1, ["--ioengine=psync"]),
-                ("libaio", "4k", 32, ["--ioengine=libaio"]),
-                ("psync", "1M", 1, ["--ioengine=psync"]),
-            )
-        ]
+        name = next(one for one in os.listdir("/scheme") if one.startswith("disk."))
+        number = next(one for one in sorted(os.listdir(f"/scheme/{name}")) if one.isdigit())
+        file = Path("/scheme", name, number)
+        figures = []
+        for verb in ("read", "write"):
+            for depth in (1, DEPTH):
+                value = ring(name, number, verb, depth, seconds)
+                figures.append((f"ring {verb} 4k depth {depth}", value))
+            for engine, size, depth, options in (
+                ("psync", "4k", 1, PSYNC),
+                ("libaio", "4k", 16, LIBAIO),
+                ("libaio", "4k", DEPTH, LIBAIO),
+                ("psync", "1M", 1, PSYNC),
+            ):
+                value = fio(file, verb, size, depth, options, seconds)
+                figures.append((f"file {engine} {verb} {size} depth {depth}", value))
+        return figures
     finally:
-        subprocess.run([*command, "down"], check=True, timeout=60, stdout=sys.stderr)
+        subprocess.run([*COMMAND, "down"], check=True, timeout=60, stdout=sys.stderr)
 
 
-def wait_for_disk() -> None:
-    """Let udev's or devtmpfs's node appear."""
+def ring(name: str, number: str, verb: str, depth: int, seconds: float) -> float:
+    """Keep `depth` requests of a C program in the daemon's ring."""
+    argv = [str(RING_LOAD), name, number, verb, "4096", str(depth), f"{seconds:g}"]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
+    return float(done.stdout)
+
+
+def wait_for_disk() -> Path:
+    """Let udev's or devtmpfs's node of the device's disk appear."""
     subprocess.run(["udevadm", "settle"], check=False, timeout=30)
     for _ in range(1000):
-        if DISK.is_block_device():
-            return
+        for entry in Path("/sys/class/block").iterdir():
+            node = Path("/dev", entry.name)
+            whole = not (entry / "partition").exists()
+            if whole and f"/{ADDRESS}/" in os.path.realpath(entry) and node.is_block_device():
+                return node
         subprocess.run(["sleep", "0.01"], check=True)
-    raise FileNotFoundError(DISK)
+    raise FileNotFoundError(f"no disk at {ADDRESS}")
 
 
 if __name__ == "__main__":
