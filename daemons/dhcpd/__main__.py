@@ -31,8 +31,8 @@ def main() -> None:
         )
         daemon.callback(adapters.close)
         daemon.callback(adapters.release)
+        adapters.start()  # before it is served: handles of a predecessor's clients are opened again
         daemon.serve(daemon.scheme_names[0], DhcpScheme(adapters))
-        daemon.loop.soon(adapters.start)
         daemon.run()
 
 

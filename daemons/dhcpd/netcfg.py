@@ -15,12 +15,11 @@ from daemons.dhcpd.lease import Lease, Route
 from daemons.dhcpd.machine import Outcome
 from redbear_host import client
 from redbear_host.abi import flags as f
-from redbear_host.profiles.setting import Address, Write, is_adapter, nameserver_writes
+from redbear_host.profiles.setting import Address, Write, is_adapter, is_ipv4, nameserver_writes
 
 log = logging.getLogger(__name__)
 
 _TEXT_MOST: Final = 4096  # bytes
-_NONE: Final = "Not configured"
 _TAKEN: Final = (errno.EEXIST, errno.EADDRINUSE)
 
 
@@ -47,13 +46,9 @@ class Netcfg:
         return mac
 
     def addresses(self, adapter: str) -> list[str]:
-        """Return an adapter's addresses, as `10.0.0.2/24`, but for those of IPv6's link."""
-        lines = self.read(f"ifaces/{adapter}/addr/list").splitlines()
-        return [
-            line.strip()
-            for line in lines
-            if line.strip() and line.strip() != _NONE and not line.lower().startswith("fe80:")
-        ]
+        """Return an adapter's IPv4 addresses, as `10.0.0.2/24`; IPv6's come by themselves."""
+        lines = self.read(f"ifaces/{adapter}/addr/list").split("\n")
+        return [line for line in map(str.strip, lines) if is_ipv4(line)]
 
     def read(self, path: str) -> str:
         """Read a value."""

@@ -14,7 +14,7 @@ from redbear_host.profiles.dhcp import DhcpCommand, DhcpScheme
 from redbear_host.profiles.places import Places
 from redbear_host.profiles.profile import Profile
 from redbear_host.profiles.radio import Radio, radio_of
-from redbear_host.profiles.setting import How, nameserver_writes, writes
+from redbear_host.profiles.setting import How, is_ipv4, nameserver_writes, writes
 from redbear_host.profiles.tree import Tree
 from redbear_host.toml_table import did_you_mean
 
@@ -150,7 +150,7 @@ class Control:
         interface = found.interface
         running: subprocess.Popen[bytes] | None = None
         if self._places.dhcpd_command:
-            if booting or not self._tree.addresses(interface):
+            if booting or not self._has_address(interface):
                 running = DhcpCommand(self._places.dhcpd_command).start(interface)
         else:
             if not self._dhcp.exists:
@@ -169,7 +169,7 @@ class Control:
 
     def _wait(self, interface: str, running: subprocess.Popen[bytes] | None) -> None:
         until = time.monotonic() + self._places.wait
-        while not self._tree.addresses(interface):
+        while not self._has_address(interface):
             if running is not None and running.poll():
                 raise TransportError(
                     f"the DHCP client of {interface} ended with status {running.returncode}"
@@ -180,6 +180,10 @@ class Control:
                     self._hint(interface),
                 )
             time.sleep(self._places.poll)
+
+    def _has_address(self, interface: str) -> bool:
+        """Whether there is what DHCP brings; IPv6 comes without."""
+        return any(is_ipv4(address) for address in self._tree.addresses(interface))
 
     def _hint(self, interface: str) -> str:
         state = self._dhcp.facts(interface).get("state", "")

@@ -68,6 +68,11 @@ def is_adapter(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_ipv4(line: str) -> bool:
+    """Whether a line of netcfg's `addr/list` is an IPv4 address, with its network."""
+    return "." in line and ":" not in line
+
+
 def host_address(text: str) -> Address:
     """Read the address of one host; `ValueError` for one that is nobody's."""
     address = ip_address(text)

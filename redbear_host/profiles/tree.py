@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from redbear_host.errors import ConfigError, TransportError
-from redbear_host.profiles.setting import Write
+from redbear_host.profiles.setting import Write, is_ipv4
 
 _NONE: Final = "Not configured"
 
@@ -72,10 +72,14 @@ class Tree:
                     f"{self._root / path} does not take {value!r}: {error.strerror}", hint
                 ) from error
 
-    def clear(self, adapter: str, otherwise: Sequence[str] = ()) -> None:
-        """Take an adapter's addresses away; `otherwise` names them where they cannot be listed."""
-        addresses = self.addresses(adapter) or list(otherwise)
-        self.apply(Write(f"ifaces/{adapter}/addr/rm", address) for address in addresses)
+    def clear(self, adapter: str, given: Sequence[str] = ()) -> None:
+        """Take an adapter's IPv4 addresses away, and those given: others of IPv6 are the network's.
+
+        Where they cannot be listed, those given are all there are.
+        """
+        there = self.addresses(adapter)
+        gone = [one for one in there if is_ipv4(one) or one in given] or list(given)
+        self.apply(Write(f"ifaces/{adapter}/addr/rm", address) for address in gone)
 
     def drop_default(self) -> None:
         """Take the default route away, if there is one."""

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from redbear_host.cli import main
+from redbear_host.cli import main, netctl
 
 HOME = """Description='at home'
 Interface=eth0
@@ -86,6 +86,12 @@ def in_process(environment, *words):
         [sys.executable, "-m", "redbear_host", "netctl", *words],
         env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def test_red_bears_name_for_it_is_a_command(room, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["redbear-netctl", "list"])
+    assert netctl.main() == 0
+    assert room.capsys.readouterr().out == "air\ncable\nhome\n"
 
 
 def test_profiles_are_listed_by_name(room):
@@ -192,6 +198,7 @@ def test_a_client_that_fails_is_told_of_at_once(room):
 
 
 def test_an_address_that_does_not_come_is_a_failure(room):
+    room.put("netcfg/ifaces/eth0/addr/list", "2001:db8::9/64\n")  # no server of DHCP gave it
     environment = room.client("#!/bin/sh\nexit 0\n") | {"REDBEAR_DHCPD_WAIT_MS": "50"}
     done = in_process(environment, "start", "cable")
     assert done.returncode == 3
