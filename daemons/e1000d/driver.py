@@ -517,6 +517,7 @@ class Card:
         self._mac = bytes(mac)
         if self.state is State.RUNNING:
             self._filters.set_mac(mac)
+            self._regs.STATUS.read()  # so that it holds from now on
 
     def set_promiscuous(self, on: bool, /) -> None:
         """See `NetworkAdapter.set_promiscuous`."""
@@ -525,6 +526,7 @@ class Card:
             self._promiscuous = on
             if self.state is State.RUNNING:
                 self._set_receiver()
+                self._regs.STATUS.read()  # so that it holds from now on
 
     def statistics(self) -> Mapping[str, int]:
         """See `NetworkAdapter.statistics`; then what the driver itself had to do."""

@@ -1,4 +1,4 @@
-"""e1000d's driver in this process, on QEMU's models, with a peer that has the other end of the wire."""
+"""e1000d's driver in this process, on QEMU's models, with a peer at the other end of the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 import qemu_rig
 
@@ -56,11 +56,10 @@ class Peer:
 class Rig:
     """A started card, and a loop that drives it by interrupts and ticks, as a daemon's."""
 
-    def __init__(
-        self, machine: Machine, function: PciFunction, peer: Peer, kind: InterruptKind
-    ) -> None:
+    function: PciFunction
+
+    def __init__(self, machine: Machine, peer: Peer, kind: InterruptKind) -> None:
         self.machine = machine
-        self.function = function
         self.peer = peer
         self.kind = kind
         self.frames: list[bytes] = []
@@ -76,6 +75,16 @@ class Rig:
         self.card.on_link = lambda: self.links.append(self.card.link)
         self.card.on_room = self._count_room
         self.card.start(inherited)
+
+    def die(self) -> None:
+        """Let go as a kill does: the card is told nothing, then the shim stops its DMA."""
+        self.function._held.close()  # type: ignore[attr-defined]
+        self.machine.functions[0].quiesce()
+
+    def live(self, wishes: Wishes | None = None, inherited: bool = True) -> None:
+        """Be the successor."""
+        self.function = qemu_rig.opened(self.machine.functions[0])
+        self.start(wishes or Wishes(), inherited)
 
     def _count_room(self) -> None:
         self.rooms += 1
@@ -152,9 +161,7 @@ def frame(length: int, number: int = 0, to: bytes = MAC, by: bytes = PEER) -> by
 
 
 @contextmanager
-def machine(
-    model: str = "e1000", more: str = "", mac: bytes = MAC, icount: bool = False
-) -> Iterator[tuple[Machine, Peer]]:
+def machine(model: str = "e1000", mac: bytes = MAC) -> Iterator[tuple[Machine, Peer]]:
     """Start a QEMU with one card, wired to a peer."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
@@ -162,7 +169,7 @@ def machine(
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         arguments = [
             *("-netdev", f"dgram,id=n0,local.type=fd,local.str={theirs.fileno()}"),
-            *("-device", f"{model},id=dut,netdev=n0,addr=4,mac={mac.hex(':')},romfile={more}"),
+            *("-device", f"{model},id=dut,netdev=n0,addr=4,mac={mac.hex(':')},romfile="),
         ]
         with qemu_rig.machine(arguments, pass_fds=[theirs.fileno()]) as machine:
             yield machine, Peer(ours)
@@ -174,14 +181,14 @@ def started(
     *,
     kind: InterruptKind | None = None,
     wishes: Wishes | None = None,
-    more: str = "",
+    mac: bytes = MAC,
 ) -> Iterator[Rig]:
     """Start QEMU and the driver on its card."""
-    with (
-        machine(model, more) as (found, peer),
-        closing(qemu_rig.opened(found.functions[0])) as function,
-    ):
-        rig = Rig(found, function, peer, kind or BEST[model])
-        rig.start(wishes or Wishes())
-        yield rig
-        rig.card.stop()
+    with machine(model, mac) as (found, peer):
+        rig = Rig(found, peer, kind or BEST[model])
+        rig.live(wishes, inherited=False)
+        try:
+            yield rig
+            rig.card.stop()
+        finally:
+            rig.function.close()
