@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
+_NONSENSE: Final = (KeyError, TypeError, ValueError, OverflowError)  # OverflowError: int(inf)
 _PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
 
 
@@ -53,7 +54,7 @@ class Answers:
                 try:
                     number = int(said["id"])
                     answer, sent = handler(said)
-                except (KeyError, TypeError, ValueError) as error:
+                except _NONSENSE as error:
                     # A daemon may have been taken over: it takes more than that to end us.
                     log.warning("%s asks %.100s: %r", running.service.name, said, error)
                     return
@@ -72,7 +73,7 @@ class Answers:
             try:
                 answer["answer"] = int(said["id"])
                 handler(running, said, fds)
-            except (KeyError, TypeError, ValueError) as error:
+            except _NONSENSE as error:
                 log.warning("%s asks %.100s: %r", running.service.name, said, error)
                 return True
             except Refused as refusal:

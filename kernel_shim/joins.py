@@ -89,6 +89,8 @@ class Joins:
 
     def on_lost(self, running: Running) -> None:
         """Hear that a daemon's device has left, or that it is given up."""
+        if running.service.with_:
+            self._let_go(running.service.name)
         for scheme in running.schemes:
             lost = self._schemes.pop(scheme.name, None)
             if lost is None:
@@ -189,6 +191,16 @@ class Joins:
         elif len(kept) >= _KEPT_MOST:
             raise Refused(e.ENFILE)
         kept[name] = fds.pop()
+
+    def _let_go(self, service: str) -> None:
+        """Take out the wires of a service that is given up, and what was kept for it."""
+        for name, scheme in self._schemes.items():
+            wire = scheme.wires.pop(service, None)
+            if wire is not None:
+                os.close(wire.fd)
+                scheme.driver.tell({"part": name, "by": service})
+        for fd in self._kept.pop(service, {}).values():
+            os.close(fd)
 
     def close(self) -> None:
         """Let go of all descriptors."""

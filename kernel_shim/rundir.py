@@ -152,7 +152,10 @@ class RunDir:
         shutil.rmtree(self.rings, ignore_errors=True)
 
     def clear(self) -> None:
-        """Nothing is left to undo."""
+        """Nothing is left to undo; sockets that daemons made, where nobody answers now, go too."""
+        for entry in self.path.iterdir():
+            if entry.is_socket():
+                entry.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
 
     def set_aside_logs(self) -> None:

@@ -30,6 +30,8 @@ _ACCEPTS: Final = 16  # in a round
 _BACKLOG: Final = 128
 _PATIENCE: Final = 10.0  # seconds until a client has said what it wants
 _CONNECT: Final = 15.0  # seconds for one address
+_PAUSE: Final = 0.5  # seconds without accepting when descriptors have run out
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ADDRESSES_MOST: Final = 4  # of a name, tried one after the other
 _REPLIES: Final = {
     errno.ECONNREFUSED: socks.Reply.REFUSED,
@@ -45,11 +47,14 @@ def listen_at(path: Path) -> socket.socket:
     """Listen at a path that is root's alone: who can connect has this network."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     path.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     before = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        # However long the path to the folder is: an address has 107 bytes (unix(7)).
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
     finally:
         os.umask(before)
+        os.close(folder)
     listener.listen(_BACKLOG)
     return listener
 
@@ -80,9 +85,12 @@ class Front:
         for _ in range(_ACCEPTS):
             try:
                 client, _ = listener.accept()
-            except OSError as error:  # nobody more; or no descriptors, and they wait
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    log.warning("the SOCKS front has no descriptors left")
+            except OSError as error:  # mostly: nobody more
+                if error.errno in _EXHAUSTED:
+                    log.warning("the SOCKS front accepts nobody for a moment: %s", error.strerror)
+                    loop = self.poller.loop
+                    loop.unwatch(listener.fileno())
+                    loop.at(loop.now() + _PAUSE, partial(self.serve, listener))
                 return
             if len(self.sessions) >= SESSIONS_MOST:
                 client.close()
@@ -252,10 +260,12 @@ class Session:
         reply = socks.answer(socks.Reply.SUCCEEDED, local.family, local.address, local.port)
         if not self._say(reply):
             return
-        with suppress(BlockingIOError, OSError):
-            if self._said and target.send(self._said) != len(self._said):
-                self.end()  # a new connection has room for these few
-                return
+        with suppress(OSError):  # a new connection has room for these few
+            if self._said:
+                del self._said[: target.send(self._said)]
+        if self._said:
+            self.end()
+            return
         for sock in (self._client, target):
             self._front.poller.remove(sock.fileno())
         self._relay = Relay(self._client, target, self._front.poller, self._ended)

@@ -111,7 +111,6 @@ class LinuxStack:
             return
         if mac and mac != adapter.mac:
             self._set_link(adapter.number, changes={rt.IFLA_ADDRESS: mac})
-        self._limit(adapter.number, facts)
 
     def _limit(self, index: int, facts: dict[str, Any]) -> None:
         """Send no packets that the card cannot; never below what IPv6 needs."""

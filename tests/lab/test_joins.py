@@ -215,3 +215,25 @@ def test_a_service_hears_of_a_card_that_leaves_and_its_wire_is_out(instance):
     instance.heard("stack", {"without": "network.a"})
     instance.heard("card", {"part": "network.a", "by": "stack"})
     assert not [link for link in links() if "wire" in link]
+
+
+def test_a_service_that_is_given_up_takes_its_wires_along(instance):
+    card = instance.begin("card", "network.a")
+    stack = service(instance, [join(), 1], [{"keep": "netns", "id": 2}, 1])
+    instance.heard("stack", {"answer": 2})
+    instance._give_up(stack, "for the test")
+    instance.heard("card", {"part": "network.a", "by": "stack"})
+    assert not [link for link in links() if "wire" in link]
+    assert instance.joins.setup(card, []) == {}
+
+
+def test_numbers_that_are_none_end_nobody(instance):
+    instance.begin("card", "network.a")
+    infinite = float("inf")  # JSON has no such number, Python's reads and writes it
+    service(
+        instance,
+        [{"join": "network.a", "id": infinite}, 1],
+        [{"adapter": ["network.a"], "facts": {}}, 0],
+        [{"part": "network.a", "id": 3}, 0],
+    )
+    instance.heard("stack", {"answer": 3, "errno": e.ENOTCONN})

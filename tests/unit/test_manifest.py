@@ -53,6 +53,14 @@ def test_a_daemon_without_hardware_has_its_names_as_they_are() -> None:
     assert found.match is None
 
 
+def test_a_class_service_says_what_it_comes_with_and_keeps_its_network() -> None:
+    text = PLAIN + 'with = ["network."]\nasks = ["join"]\n[sandbox]\nnetwork = true\n'
+    found = manifest.parse("d", text)
+    assert found.with_ == ("network.",)
+    assert found.policy({}).network
+    assert not manifest.parse("d", PLAIN).policy({}).network
+
+
 def test_a_driver_has_no_name_without_a_function() -> None:
     with pytest.raises(ValueError, match="drives a PCI function"):
         manifest.parse("nvmed", FULL).scheme_names(None)
@@ -108,6 +116,9 @@ def test_the_first_match_wins() -> None:
         (PLAIN + '[daemon.restart]\nwithin = "0s"\n', "within is no time at all"),
         (PLAIN + "[daemon.restart]\nat_most = -1\n", "at_most is -1"),
         (PLAIN + "[daemon.restart]\nat_most = true\n", "True is not a whole number"),
+        (PLAIN + 'with = [""]\n', "with names every scheme"),
+        (PLAIN + "with = 'network.'\n", "is not a list of texts"),
+        (HEAD + 'with = ["network."]\n[match]\nclass = 1\n', "is started with its device"),
         (HEAD + "[match]\n", "would match every function"),
         (HEAD + "[match]\nclas = 1\n", "no setting 'clas'"),
         (HEAD + "[match]\nclass = 256\n", "class is 0x100, above 0xff"),
