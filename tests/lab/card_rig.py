@@ -99,7 +99,7 @@ class Hosted:
         while select.select([self.peer], [], [], 0)[0]:
             self.peer.recv(65536)
 
-    def came(self, count, within=10.0):
+    def came(self, count, within=30.0):
         """Return the next `count` frames that the peer gets, less Linux's chatter about IPv6."""
         found = []
         deadline = time.monotonic() + within

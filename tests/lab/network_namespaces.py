@@ -52,7 +52,7 @@ def inside(where, *words, timeout=30):
     )
 
 
-def until(done, within=10.0, between=lambda: time.sleep(0.005)):
+def until(done, within=30.0, between=lambda: time.sleep(0.005)):
     """Wait for a condition, which is returned."""
     deadline = time.monotonic() + within
     while not (found := done()):
