@@ -69,7 +69,7 @@ class Orders:
             caller.settimeout(_PATIENCE_S)
             try:
                 order = json.loads(caller.recv(_ORDER_MOST))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 log.warning("an order cannot be read: %s", error)
                 return
             log.info("is asked: %.200s", order)
