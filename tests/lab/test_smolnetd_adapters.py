@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 import select
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from network_namespaces import ip, namespace, until
 from smolnetd_rig import FAR, NEAR, Net
+from up_rig import redbear
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -59,6 +62,39 @@ def test_each_card_is_an_adapter_with_its_own_address(net):
     routes = (net.netcfg / "route/list").read_text()
     assert f"192.0.2.0/24  dev eth0 src {NEAR}\n" in routes
     assert f"198.51.100.0/24  dev eth1 src {SECOND_NEAR}\n" in routes
+
+
+def test_a_card_comes_and_goes_and_the_others_stay(net):
+    """`add` and `remove`: an adapter comes with the card, and its sockets hear that it went."""
+    ifaces = net.netcfg / "ifaces"
+    wire = f"e1000:peer=netns:{net.far}/third,peer_address=203.0.113.1/24"
+    done = redbear("add", "--lab", wire, "--json", "--run-dir", net.run_dir)
+    assert done.returncode == 0, done.stderr
+    (scheme,) = json.loads(done.stdout)["schemes"]
+    until(lambda: (ifaces / "eth2").is_dir())
+    net.configure("203.0.113.2/24", "eth2")
+    until(lambda: ping(net, "203.0.113.1"))
+    done = redbear("remove", scheme, "--run-dir", net.run_dir)
+    assert done.returncode == 0, done.stderr
+    until(lambda: sorted(path.name for path in ifaces.iterdir()) == ["eth0", "eth1"])
+    assert "203.0.113" not in (net.netcfg / "route/list").read_text()
+    assert ping(net, FAR)
+    with pytest.raises(OSError, match=r".") as raised:
+        os.open(net.mount / "tcp/203.0.113.1:80", os.O_RDWR)
+    assert raised.value.errno == errno.ENETUNREACH
+
+
+def test_an_address_of_the_link_needs_its_adapter(net):
+    """fe80::…: the same on every wire, so that the adapter has to be named."""
+    link = json.loads(ip("-n", net.far, "-j", "-6", "address", "show", "dev", "far"))
+    found = [one["local"] for entry in link for one in entry.get("addr_info", ())]
+    far = next(one for one in found if one.startswith("fe80:"))
+    net.stranger("nc", "-6", "-l", "5021")
+    net.listens(5021)
+    with pytest.raises(OSError, match=r".") as raised:
+        os.open(net.mount / f"tcp/[{far}]:5021", os.O_RDWR)
+    assert raised.value.errno == errno.EINVAL
+    os.close(os.open(net.mount / f"tcp/[{far}]:5021%eth0", os.O_RDWR))
 
 
 def ask(net, path):
