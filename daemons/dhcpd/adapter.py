@@ -165,7 +165,7 @@ class Adapter:
         self._after()
 
     def _after(self) -> None:
-        """Set the timer, remember the lease, tell who looks."""
+        """Set the timer, and remember the lease."""
         machine = self._machine
         self._timer.cancel()
         if machine.deadline != float("inf"):

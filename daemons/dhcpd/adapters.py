@@ -97,7 +97,7 @@ class Adapters:
 
     def _look(self) -> None:
         """See which adapters there are."""
-        there = {name: self._netcfg.mac(name) for name in self._netcfg.adapters()}
+        there = self._netcfg.macs()
         for name, adapter in list(self.found.items()):
             if there.get(name) != adapter.mac:
                 log.info("%s is gone", name)

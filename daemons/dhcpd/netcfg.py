@@ -32,13 +32,19 @@ class Netcfg:
             # Held, so that whoever subscribes to it hears of those that come and go.
             self.folder: Final = self.held.open("ifaces", f.O_DIRECTORY)
 
-    def adapters(self) -> list[str]:
-        """Name the adapters."""
+    def macs(self) -> dict[str, bytes]:
+        """Name the adapters, each with its hardware address."""
         with self.held.calls():
-            return sorted(entry.name for entry in self.folder.getdents() if is_adapter(entry.name))
+            names = sorted(entry.name for entry in self.folder.getdents() if is_adapter(entry.name))
+        found = {}
+        for name in names:
+            try:
+                found[name] = self._mac(name)
+            except (OSError, ValueError) as error:  # it has just left
+                log.info("%s has no address: %s", name, error)
+        return found
 
-    def mac(self, adapter: str) -> bytes:
-        """Return an adapter's hardware address; `ValueError` for what is none."""
+    def _mac(self, adapter: str) -> bytes:
         text = self.read(f"ifaces/{adapter}/mac").strip()
         mac = bytes.fromhex(text.replace("-", "").replace(":", ""))
         if len(mac) != 6:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _ALL: Final = IPv4Address("255.255.255.255")
 _SIZE_MOST: Final = 1 << 16
+_AT_ONCE: Final = 256  # messages: more than all servers of a network send
 
 
 class Wire:
@@ -42,8 +43,10 @@ class Wire:
             log.info("%s: nothing can be sent: %s", self._adapter, error.strerror)
 
     def _receive(self) -> None:
-        """Take the messages that wait."""
-        while self._fd is not None:
+        """Take the messages that wait; of a flood the first, and what is behind them is lost."""
+        for _ in range(_AT_ONCE):
+            if self._fd is None:
+                return
             try:
                 with self._udp.calls():
                     data = self._fd.read(_SIZE_MOST)
@@ -51,9 +54,10 @@ class Wire:
                 return
             except OSError as error:  # an ICMP error to what was sent: nobody listens there
                 log.info("%s: %s", self._adapter, error.strerror)
-                return
-            if data:
-                self.on_message(data)
+                continue
+            self.on_message(data)
+        log.warning("%s: too many messages at once", self._adapter)
+        self.close()
 
     def close(self) -> None:
         """Be deaf until the next message is sent."""
