@@ -24,7 +24,7 @@ A **record** is what `monitor` reads: a header of 24 bytes, the frame, zeroes up
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
@@ -43,6 +43,7 @@ SENT: Final = 1
 
 HEADER: Final = Struct("<QIIII")
 _ALIGNED: Final = 8
+_SHORT: Final = 512  # bytes of a frame up to which two copies of all together are cheaper than many
 
 
 class Record(NamedTuple):
@@ -58,6 +59,19 @@ class Record(NamedTuple):
 def table(count: int) -> Struct:
     """Return the lengths of `count` frames as a structure."""
     return Struct(f"<{count}I")
+
+
+def lay(frames: Sequence[bytes | memoryview], room: memoryview) -> None:
+    """Copy frames to the start of `room`, one right after the other."""
+    if sum(map(len, frames)) < _SHORT * len(frames):
+        together = b"".join(frames)
+        room[: len(together)] = together
+        return
+    at = 0
+    for frame in frames:
+        end = at + len(frame)
+        room[at:end] = frame
+        at = end
 
 
 def pack_record(time: int, flags: int, lost: int, frame: bytes) -> bytes:

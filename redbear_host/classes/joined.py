@@ -29,7 +29,7 @@ _IFREQ: Final = struct.Struct("16sH22x")  # name, flags
 _ADDRESS_AT: Final = 18  # of ifr_hwaddr.sa_data
 _MAC: Final = 6
 
-# The interface has been deleted, or its namespace has; else a write fails for what it is worth.
+# The interface has been deleted, or its namespace has.
 _GONE: Final = (errno.EBADFD, errno.ENODEV, errno.EBADF)
 
 
@@ -74,11 +74,6 @@ class Joined:
                 if error.errno in _GONE:
                     self.gone = True
                     return
-
-    def failed(self, error: OSError) -> None:
-        """Note what a read came to that was not a frame."""
-        if error.errno in _GONE:
-            self.gone = True
 
     def close(self) -> None:
         """Let it go."""

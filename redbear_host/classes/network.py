@@ -97,9 +97,9 @@ class NetworkScheme(Scheme):
         descriptor stays the caller's then.
         """
         tap = Joined(fd, by, None if mac is None else bytes.fromhex(mac.replace(":", "")))
-        self.part(by)
+        before = self._services.get(by)
         self._services[by] = tap
-        self._join(tap)
+        self._join(tap, before)
 
     def part(self, by: str) -> None:
         """Let a service's TAP go."""
@@ -117,9 +117,9 @@ class NetworkScheme(Scheme):
         """Let all joins go; a successor of the daemon has them again at once."""
         self._wire.close()
 
-    def _join(self, tap: Joined) -> None:
+    def _join(self, tap: Joined, instead: Joined | None) -> None:
         before = self._wire.mac
-        self._wire.join(tap)
+        self._wire.join(tap, instead)
         if self._wire.mac != before:
             self.on_facts(self.facts)
 
@@ -346,9 +346,7 @@ class NetworkScheme(Scheme):
             opened.reader = None
             self._wire.remove(handle)
         before, opened.joined = opened.joined, tap
-        if before is not None:
-            self._part(before)
-        self._join(tap)
+        self._join(tap, before)
         return 0
 
     # -- facts and events --------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Final
 
 from redbear_host.classes.adapter import NetworkAdapter
-from redbear_host.classes.frames import FRAME_LEAST, SENT
+from redbear_host.classes.frames import FRAME_LEAST, SENT, lay
 from redbear_host.classes.joined import Joined
 from redbear_host.classes.readers import Monitor, Reader
 from redbear_host.scheme.loop import Loop
@@ -25,7 +25,6 @@ BATCH: Final = 64  # frames of each direction that are moved before others have 
 LINK_SETTLES_S: Final = 5.0  # until Linux is told that there is no link, after a start or a join
 
 _AT_ONCE: Final = 32  # frames that are worth a doorbell of their own
-_JOINED_MOST: Final = 512  # bytes of a frame up to which two copies of all are cheaper than many
 _SPILL: Final = 64  # batches; more than any ring holds
 
 _log = logging.getLogger(__name__)
@@ -207,7 +206,7 @@ class Wire:
         frames: Sequence[bytes | memoryview]
         if reader:
             frames = reader.first(most, len(room))
-            _lay(frames, room)
+            lay(frames, room)
             return list(map(len, frames))
         frames = self.adapter.received(most) if reader is self._direct else ()
         if not frames:
@@ -216,7 +215,7 @@ class Wire:
         if sum(lengths) > len(room):
             fit = sum(end <= len(room) for end in accumulate(lengths))
             frames, lengths = frames[:fit], lengths[:fit]
-        _lay(frames, room)
+        lay(frames, room)
         self._counts["received"] += len(lengths)
         self.adapter.release(len(lengths))
         return lengths
@@ -250,11 +249,19 @@ class Wire:
         """Those that are joined, the one that has the wire last."""
         return tuple(self._joins)
 
-    def join(self, tap: Joined) -> None:
-        """Let a TAP have the wire; who had it gets it back when this one goes."""
+    def join(self, tap: Joined, instead: Joined | None = None) -> None:
+        """Let a TAP have the wire; who had it gets it back when this one goes.
+
+        One that comes `instead` of another has that one's place, which need not be the newest's.
+        """
         self._spill()
-        self._joins.append(tap)
-        _log.info("%s of %s has the wire", tap.name, tap.by)
+        if instead is not None and instead in self._joins:
+            self._joins[self._joins.index(instead)] = tap
+            # The same interface again, as when an address changes: its carrier does not flap.
+            self._let_go(instead, silently=instead.name == tap.name)
+        else:
+            self._joins.append(tap)
+        _log.info("%s of %s is joined", tap.name, tap.by)
         self._rewire()
 
     def part(self, tap: Joined) -> None:
@@ -264,14 +271,19 @@ class Wire:
 
     def _drop(self, tap: Joined) -> None:
         self._joins.remove(tap)
-        self._counts["tap_dropped"] += tap.dropped
-        if tap is self._tap:
-            self._unwatch()
-        tap.set_carrier(False)
-        tap.close()
+        self._let_go(tap)
         why = "its interface has gone" if tap.gone else "it was let go"
         _log.info("%s of %s is joined no more: %s", tap.name, tap.by, why)
         self._rewire()
+
+    def _let_go(self, tap: Joined, silently: bool = False) -> None:
+        self._counts["tap_dropped"] += tap.dropped
+        if tap is self._tap:
+            self._unwatch()
+            self._tap = None
+        if not silently:
+            tap.set_carrier(False)
+        tap.close()
 
     def _rewire(self) -> None:
         """Give the wire to the newest."""
@@ -285,7 +297,7 @@ class Wire:
         self._choose_carrier()
 
     def _watch(self) -> None:
-        if self._tap is not None and not self._watching:
+        if self._tap is not None and not self._watching and not self.gone:
             self._watching = True
             self._loop.watch(self._tap.fd, self._on_tap)
 
@@ -314,8 +326,8 @@ class Wire:
                 lengths.append(length)
         except BlockingIOError:
             pass
-        except OSError as error:
-            tap.failed(error)
+        except OSError:  # of an interface that goes, or has gone: nothing else fails here
+            tap.gone = True
         if lengths:
             self._commit(slots, lengths)
         if tap.gone:
@@ -407,17 +419,3 @@ class Wire:
             tap.close()
         self._joins.clear()
         self._tap = None
-
-
-def _lay(frames: Sequence[bytes | memoryview], room: memoryview) -> None:
-    """Copy frames to the start of `room`, one after another."""
-    size = sum(map(len, frames))
-    if size < _JOINED_MOST * len(frames):
-        together = b"".join(frames)
-        room[: len(together)] = together
-        return
-    at = 0
-    for frame in frames:
-        end = at + len(frame)
-        room[at:end] = frame
-        at = end

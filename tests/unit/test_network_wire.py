@@ -231,6 +231,35 @@ def test_a_services_join_takes_the_place_of_its_last(rig, monkeypatch):
     assert text(rig, "joins") == ""
 
 
+def test_the_same_interface_again_keeps_its_place_and_its_carrier(rig, monkeypatch):
+    monkeypatch.setattr("redbear_host.classes.network.Joined", lambda fd, by, mac: fd)
+    first, again, other = FakeTap("eth0"), FakeTap("eth0", mac=OTHER), FakeTap("rb0")
+    rig.taps += [first, again, other]
+    rig.scheme.join(first, "smolnetd")
+    rig.wire.join(other)
+    rig.scheme.join(again, "smolnetd")
+    assert text(rig, "joins") == "rb0 test\neth0 test\n"
+    assert rig.card.mac == MAC  # that of who has the wire
+    assert (first.carriers, again.carriers, other.carriers) == ([True, False], [False], [True])
+    rig.wire.part(other)
+    assert rig.card.mac == OTHER
+    third = FakeTap("eth0", mac=MAC)
+    rig.taps.append(third)
+    rig.scheme.join(third, "smolnetd")
+    assert (again.carriers, third.carriers) == ([False, True], [True])
+    rig.card.come(frame(1))
+    assert third.came() == [frame(1)]
+
+
+def test_a_join_to_a_card_that_has_left_reads_nothing(rig):
+    below, above = rig.join("below"), rig.join("above")
+    rig.scheme.leave()
+    rig.wire.part(above)
+    below.linux.send(frame(1))
+    rig.turn(3)
+    assert (rig.card.wire, below.carriers[-1]) == ([], False)
+
+
 def test_a_handle_that_has_joined_leaves_its_frames_to_the_tap(rig, monkeypatch):
     tap = FakeTap()
     rig.taps.append(tap)
