@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeAlias
 
 from redbear_host.errors import ConfigError, TransportError
+from redbear_host.profiles import plan
 from redbear_host.profiles import profile as one
 from redbear_host.profiles.dhcp import DhcpCommand, DhcpScheme
 from redbear_host.profiles.places import Places
@@ -46,12 +47,7 @@ class Control:
     @property
     def enabled(self) -> str:
         """The name of the enabled profile; empty for none."""
-        try:
-            return self._places.active.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self._places.active} cannot be read: {error}") from error
+        return plan.enabled(self._places.active)
 
     def enable(self, name: str) -> None:
         """Have a profile started with every `up`; one that could not be is refused."""

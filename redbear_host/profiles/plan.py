@@ -31,15 +31,14 @@ _VALUE_MOST: Final = 256  # bytes of a static file that are looked at
 _FORMAT: Final = "it holds one value, such as 10.0.2.15"
 
 
-def enabled(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the name of the enabled profile; empty for none."""
-    path = places.active(environment)
+def enabled(active: Path) -> str:
+    """Return the name of the enabled profile, which stands in a file; empty for none."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return active.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", "check the file") from error
+        raise ConfigError(f"{active} cannot be read: {error}", "check the file") from error
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> dict[str, Setting]:
@@ -51,7 +50,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> dict[str, Setting]:
     static = read_static(places.static(environment))
     if static is not None:
         found[FIRST] = static
-    name = enabled(environment)
+    name = enabled(places.active(environment))
     if name:
         chosen = profile.load(places.profiles(environment), name)
         if chosen.wifi is None:
