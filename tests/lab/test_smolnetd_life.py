@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import select
 import socket
@@ -314,6 +315,33 @@ def test_the_front_is_root_s_unless_a_port_is_asked_for(net, web, port):
     assert stat.S_IMODE(net.socks.stat().st_mode) == 0o600
     done = curl(f"socks5h://127.0.0.1:{port}", f"http://{FAR}:8000/page")
     assert done.stdout == "a page\n", done.stderr
+
+
+def test_iperf3_runs_eight_streams_both_ways_by_socks(net, port):
+    """socat and nc lead each of its connections to the front, as iperf3 knows no proxies."""
+    net.stranger("iperf3", "-s", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    net.listens(5201)
+    near = free_port()
+    proxied = rf"nc -X 5 -x 127.0.0.1\:{port} {FAR} 5201"  # a colon is socat's
+    relay = subprocess.Popen(
+        ["socat", f"TCP-LISTEN:{near},bind=127.0.0.1,reuseaddr,fork", f"EXEC:{proxied}"],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        listening = ["ss", "-ltnH"]
+        until(lambda: f":{near} ".encode() in subprocess.run(listening, capture_output=True).stdout)
+        for way in ("-R", "-i1"):  # from the far end, and to it
+            words = ["iperf3", "-c", "127.0.0.1", "-p", near, "-P", "8", "-t", "1", way, "-J"]
+            done = subprocess.run([*map(str, words)], capture_output=True, timeout=40, check=False)
+            found = json.loads(done.stdout)
+            assert "error" not in found
+            assert len(found["end"]["streams"]) == 8
+            rate = found["end"]["sum_received"]["bits_per_second"]
+            print(f"iperf3 {way}: {rate / 1e6:.0f} Mb/s")
+            assert rate > 10e6
+    finally:
+        relay.terminate()
+        relay.wait(10)
 
 
 def test_the_front_is_there_again_after_a_death(net, web):

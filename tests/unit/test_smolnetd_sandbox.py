@@ -29,7 +29,7 @@ def test_sockets_of_ip_and_no_others():
     number = NUMBERS["socket"][0]
     for family in range(46):
         for kind in range(11):
-            for protocol in (*range(256), 256, 262):  # SMC, MPTCP
+            for protocol in (0, 1, 2, 6, 17, 58, 115, 132, 136, 255, 256, 262):  # …, SMC, MPTCP
                 verdict = decide(program, number, family, kind | QUICK, protocol)
                 good = (family, kind, protocol) in GOOD or (kind == RAW and family in (2, 10))
                 assert verdict == (ALLOW if good else DENY), (family, kind, protocol)
