@@ -23,7 +23,8 @@ def main() -> None:
             queues=queues,
             depth=daemon.options["depth"],
             timeout=daemon.options["timeout_ms"] / 1000,
-            quick=(os.cpu_count() or 1) > 1,  # else looking keeps others from working
+            # On a single processor looking would keep others from working.
+            quick=daemon.options["quick"] and (os.cpu_count() or 1) > 1,
         )
         daemon.watch_interrupts(function, kind, vectors, controller.on_interrupt)
         daemon.watch_removal(function, controller.gone)

@@ -368,11 +368,11 @@ class Controller:
         if quick.pair.trouble:
             self._complain(quick.pair)
             return None
-        lane = self.lane
-        if lane is quick.pair:
-            if quick.late:
+        running = sum(pair.running for pair in self._lanes.pairs)
+        if not quick.takes(running):
+            if self.lane is quick.pair:
                 self.lane = self._lanes.pairs[0]
-        elif quick.takes(busy=lane.tail != lane.rung or not self._lanes.pairs[0].idle):
+        elif self.lane is not quick.pair:
             self.lane = quick.pair
         return quick.look_again
 

@@ -170,6 +170,11 @@ class QueuePair(Ring[Command]):
         """True when every command has ended."""
         return self.free == self._capacity and not self.backlog
 
+    @property
+    def running(self) -> int:
+        """How many commands the controller has, or is about to get."""
+        return self._capacity - self.free
+
     def submit(
         self, opcode: int, nsid: int, prp1: int, prp2: int, cdw10: int, cdw12: int, done: Done, /
     ) -> None:

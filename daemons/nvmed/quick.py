@@ -5,6 +5,7 @@ TCG.  So commands go to a queue of their own first, and at the end of each round
 its completions are looked for, about as long as a wake-up would take.  When none comes in that
 time, the device is slow, or busy: what is still in that queue is looked after every millisecond,
 and the next commands go to the queues that interrupt, the more of them the more often this happens.
+So they do while many are running: one interrupt then ends several.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from daemons.nvmed.queues import QueuePair
 from redbear_host.hw.ports import Clock
 
+SHALLOW: Final = 4  # commands running at once, of all queues, for which looking is worth it
 LOOK_S: Final = 0.00015  # how long to look: a wake-up here, a read of a fast disk there
 LOOKS_LEAST: Final = 32
 LOOKS_MOST: Final = 20_000
@@ -41,12 +43,17 @@ class Quick:
         self._streak = 0
         self._penalty = SKIP_LEAST
 
-    def takes(self, busy: bool) -> bool:
-        """Tell whether the next commands should go here; a round counts if others are `busy`."""
-        if self._skip:
-            self._skip -= busy
+    def takes(self, running: int) -> bool:
+        """Tell whether the next commands should go here; `running` are on all queues together.
+
+        While the device is not given a chance, a round counts if there was something to do.
+        """
+        if running > SHALLOW or self.late:
             return False
-        return not self.late
+        if self._skip:
+            self._skip -= running > 0
+            return False
+        return True
 
     @property
     def look_again(self) -> float | None:

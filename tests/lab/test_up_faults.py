@@ -47,7 +47,7 @@ class Served:
                 module="daemons.nvmed",
                 schemes=(NAME,),
                 device=self.machine.functions[0],
-                options={"queues": 1, "depth": 64, "timeout_ms": 1000},
+                options={"queues": 1, "depth": 64, "timeout_ms": 1000, "quick": True},
             )
         )
         self._stop = False

@@ -3,7 +3,7 @@ from __future__ import annotations
 from nvmed_bench import Bench
 
 from daemons.nvmed.driver import State
-from daemons.nvmed.quick import AGAIN_S, SKIP_LEAST
+from daemons.nvmed.quick import AGAIN_S, SHALLOW, SKIP_LEAST
 from redbear_host.models.nvme import Fault, Misdeed
 
 
@@ -65,6 +65,22 @@ def test_after_a_while_the_device_gets_another_chance() -> None:
     assert "again" not in it.ended
     it.controller.linger()
     assert it.ended["again"] == 0
+
+
+def test_many_at_once_go_where_interrupts_are() -> None:
+    it = bench()
+    it.model.faults.append(Fault(Misdeed.HOLD, lba=3, times=SHALLOW + 1))
+    for number in range(SHALLOW + 1):
+        read(it, f"held {number}", 3)
+    read(it, "first")
+    it.controller.linger()
+    assert it.ended == {"first": 0}
+    read(it, "second")
+    it.deliver()
+    assert it.ended == {"first": 0, "second": 0}
+    it.model.release()
+    it.controller.linger()
+    assert len(it.ended) == SHALLOW + 3
 
 
 def test_commands_of_the_quick_queue_outlive_a_reset() -> None:
