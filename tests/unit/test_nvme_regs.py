@@ -309,8 +309,12 @@ CODES = {
         "FLUSH": 0x00,
         "WRITE": 0x01,
         "READ": 0x02,
+        "WRITE_UNCORRECTABLE": 0x04,
+        "COMPARE": 0x05,
         "WRITE_ZEROES": 0x08,
         "DATASET_MANAGEMENT": 0x09,
+        "VERIFY": 0x0C,
+        "RESERVATION_REPORT": 0x0E,
     },
     regs.Structure: {"NAMESPACE": 0, "CONTROLLER": 1, "ACTIVE_NAMESPACES": 2},
     regs.LogPage: {
