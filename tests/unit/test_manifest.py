@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,38 @@ def test_the_first_match_wins() -> None:
     assert manifest.matching(ids(), (close, general)) is close
     assert manifest.matching(ids(), (general, close)) is general
     assert manifest.matching(ids(class_code=0x030000), (close, general)) is None
+
+
+def meet(one: Match, other: Match) -> bool:
+    """Tell whether there can be a function that both accept."""
+    for field in ("class_", "subclass", "interface"):
+        values = {getattr(one, field), getattr(other, field)} - {None}
+        if len(values) > 1:
+            return False
+    for known in (one.ids, other.ids):
+        if known is not None:
+            base = [(match.class_, match.subclass, match.interface) for match in (one, other)]
+            code = [
+                next((part for part in parts if part is not None), 0)
+                for parts in zip(*base, strict=True)
+            ]
+            number = code[0] << 16 | code[1] << 8 | code[2]
+            return any(
+                one.accepts(ids(vendor, device, number))
+                and other.accepts(ids(vendor, device, number))
+                for vendor, device in known
+            )
+    return True
+
+
+def test_no_two_shipped_daemons_would_drive_the_same_function() -> None:
+    matches = [(one.name, one.match) for one in manifest.installed() if one.match is not None]
+    assert len(matches) >= 3
+    for (name, one), (other_name, other) in combinations(matches, 2):
+        assert not meet(one, other), f"{name} and {other_name}: the first by name would win"
+        assert not meet(other, one)
+    for name, one in matches:
+        assert meet(one, one), name
 
 
 @pytest.mark.parametrize(
