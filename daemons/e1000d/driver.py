@@ -174,7 +174,7 @@ class Card:
         """Bring the card up from whatever state it is in.
 
         With `inherited`, a predecessor may have been killed in full health: then a card that runs
-        just as we would have it run is taken over as it is (docs/adr).  Raises `Gone`, `Stuck` or
+        just as we would have it run is taken over as it is (ADR 0025).  Raises `Gone`, `Stuck` or
         another `DeviceError`; the card is off the bus then.
         """
         self._function.set_bus_master(False)
