@@ -60,6 +60,10 @@ SPARES: Final = {
         12, ("e1000", "tun"), "e1000,netdev=lan,mac=52:54:00:12:34:57",
         ("-netdev", "user,id=lan,restrict=on"),
     ),
+    "e1000e": Spare(
+        13, ("e1000e",), "e1000e,netdev=express,mac=52:54:00:12:34:58",
+        ("-netdev", "hubport,id=express,hubid=13"),
+    ),
     "gpu": Spare(8, ("virtio_gpu",), f"virtio-gpu-pci,{_VIRTIO}"),
     "keyboard": Spare(9, ("virtio_input", "evdev"), f"virtio-keyboard-pci,{_VIRTIO}"),
     "tablet": Spare(10, ("virtio_input", "evdev"), f"virtio-tablet-pci,{_VIRTIO}"),

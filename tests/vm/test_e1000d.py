@@ -37,7 +37,7 @@ def cards() -> list[str]:
 
 @pytest.fixture(params=cards() or [None])
 def claim(request: pytest.FixtureRequest) -> Iterator[Claim]:
-    assert request.param is not None, "the guest has no Intel card: give it --device e1000"
+    assert request.param is not None, "the guest has no Intel card: give it --device e1000e"
     record = bind.plan(request.param)
     bind.bind(record)
     try:
