@@ -204,13 +204,13 @@ class _Read:
     def _measured(self, result: AtaResult) -> None:
         if result.errno:
             self._done(result.errno)
-        elif failed(result) and self._attempts:
-            self._attempts -= 1
+        elif failed(result):
+            self._attempts = max(0, self._attempts - 1)
             self._cd.issue(REQUEST_SENSE, self._cd.answer.iova, SENSE_SIZE, self._sensed)
-        elif failed(result) or not self._cd.unchanged(self._cd.answer.view):
-            self._done(e.EMEDIUMTYPE)
-        else:
+        elif self._cd.unchanged(self._cd.answer.view):
             self.go()
+        else:
+            self._done(e.EMEDIUMTYPE)
 
     def _fail(self, errno: int, why: Sense) -> None:
         self._cd.report(

@@ -9,7 +9,7 @@ from daemons.ahcid import fis
 from daemons.ahcid.chunk import DmaChunk
 from daemons.ahcid.identify import AtaIdentity
 from daemons.ahcid.port import Port
-from daemons.ahcid.regs import DSM_TRIM, Ata
+from daemons.ahcid.regs import DSM_TRIM, Ata, Scsi
 from daemons.ahcid.slots import (
     MOST_BYTES,
     READ_HEADER,
@@ -179,7 +179,7 @@ class AtaDisk:
     # -- the other commands ------------------------------------------------------------------------
 
     def flush(self, done: Done, /) -> None:
-        """Make every finished write durable; nothing to do where no volatile cache is enabled."""
+        """Make every finished write durable; nothing to do where there is no volatile cache."""
         facts = self.facts
         if not (facts.cache and facts.flush):
             self._port.refuse(done, 0)
@@ -281,7 +281,9 @@ def forward(
         port.refuse(refused, e.EINVAL)
         return
     iova = 0 if chunk is None else chunk.iova
-    port.enqueue(Single(frame, iova, size, done, tries=1, patience=PATIENCE))
+    # Sense data is about the command before, so nothing may come between.
+    first = frame.packet[:1] == bytes([Scsi.REQUEST_SENSE])
+    port.enqueue(Single(frame, iova, size, done, tries=1, patience=PATIENCE), first=first)
 
 
 class _Parts:

@@ -345,10 +345,10 @@ class Controller:
         if hopeless is not None:
             _log.error("%s: resets do not help; every command fails now", hopeless.name)
             hopeless.leave(PortState.DEAD, e.EIO)
-        for port in self._ports:
-            if port.state is PortState.RECOVERING:
-                port.begin(port.recovery.rise(), Rung.ADAPTER)
         self._adapter.listen()
+        for port in self._ports:
+            if port.state in (PortState.RECOVERING, PortState.ABSENT):
+                port.begin(port.recovery.rise(), Rung.ADAPTER)
 
     def _step(self) -> None:
         if self._story is None:

@@ -54,7 +54,7 @@ class AtaIdentity(Identity):
     physical: int  # bytes of a physical sector
     lba48: bool
     depth: int  # queued commands it takes; 0 when it has no NCQ
-    cache: bool  # a volatile write cache is enabled
+    cache: bool  # it has a volatile write cache; a client's command may switch it on at any time
     flush: bool  # it takes FLUSH CACHE, or FLUSH CACHE EXT with `lba48`
     trim_blocks: int  # blocks of ranges one TRIM may bring; 0 when it has none
     trim_zeroes: bool  # it claims that trimmed blocks read as zero, always
@@ -108,8 +108,6 @@ def disk(raw: bytes | memoryview, /) -> AtaIdentity:
     if Security.of(it.SECURITY).LOCKED:
         raise Unusable("it is locked by a password; unlock it with hdparm before")
     supported = _supported(it.SUPPORTED)
-    # Bits 15:14 of word 86 mean something else, and words 85 to 87 are as valid as 82 to 84.
-    enabled = Supported.of(int.from_bytes(it.ENABLED, "little"))
     additional = AdditionalSupported.of(it.ADDITIONAL)
     lba48 = supported.LBA48
     blocks = it.SECTORS_28
@@ -133,7 +131,7 @@ def disk(raw: bytes | memoryview, /) -> AtaIdentity:
         physical=physical,
         lba48=lba48,
         depth=(it.QUEUE_DEPTH & 0x1F) + 1 if sata.NCQ and lba48 else 0,
-        cache=supported.WRITE_CACHE and enabled.WRITE_CACHE,
+        cache=supported.WRITE_CACHE,
         flush=supported.FLUSH_EXT if lba48 else supported.FLUSH,
         trim_blocks=max(it.TRIM_BLOCKS, 1) if trim else 0,
         trim_zeroes=trim and additional.DETERMINISTIC and additional.ZEROED,

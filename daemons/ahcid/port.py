@@ -141,6 +141,10 @@ class Port:
 
     def on_interrupt(self) -> int:
         """End what has ended; return how many commands that was."""
+        state = self.state
+        if state is not State.RUNNING and state is not State.ABSENT:
+            self.step()  # a story looks at PxIS itself
+            return 0
         status = self._read(self._is)
         if status:
             self._write(self._is, status)
@@ -197,8 +201,6 @@ class Port:
         if self.state is State.ABSENT:
             if status & _LINK:
                 self.begin(self.recovery.arrival(), Rung.COMRESET)
-        elif self.state is not State.RUNNING:
-            self.step()
         elif status & _LINK:
             self.recover("the link changed", trusted=not self.link.connected)
         elif status & _FATAL:
@@ -272,6 +274,7 @@ class Port:
 
     def begin(self, story: Story[None], rung: Rung) -> None:
         """Tell a story; until it ends commands wait."""
+        self.link.hush()  # the story looks itself, and a line that is up would ring all the time
         self.commands.close()
         self.watch.forget()
         if self.state is not State.STARTING:

@@ -84,7 +84,6 @@ class Recovery:
     def after_error(self) -> Story[None]:
         """Come back after the device ended a command with an error (6.2.2)."""
         port, commands, link = self._port, self._port.commands, self._port.link
-        link.hush()
         single, result = commands.running, commands.result()
         yield from link.stop()
         clean = link.forgotten and not link.occupied
@@ -112,7 +111,6 @@ class Recovery:
     def _reset(self) -> Story[None]:
         port = self._port
         port.counters.comresets += 1
-        port.link.hush()
         yield from port.link.stop()
         yield from port.link.comreset()
         self._collect()

@@ -441,7 +441,6 @@ class IdentifyDevice(Struct, size=512):
     QUEUE_DEPTH: int = at(150, "H")  # word 75, bits 4:0, 0's based
     SATA: int = at(152, "H")      # word 76, decode with SataCapabilities.of()
     SUPPORTED: bytes = at(164, "6s")  # words 82 to 84
-    ENABLED: bytes = at(170, "6s")  # words 85 to 87
     SECTORS_48: int = at(200, "Q")  # words 100 to 103
     TRIM_BLOCKS: int = at(210, "H")  # word 105: blocks of ranges one command may bring
     SECTOR: int = at(212, "H")    # word 106, decode with SectorSize.of()
@@ -486,7 +485,7 @@ class SataCapabilities(Bits, width=16):
 
 
 class Supported(Bits, width=64):
-    """Words 82 to 84, and 85 to 87 for what is enabled; 16 bits of padding."""
+    """Words 82 to 84, and 16 bits of padding."""
 
     SMART: bool = bits(0)
     WRITE_CACHE: bool = bits(5)
