@@ -228,6 +228,16 @@ class Admin:
 
     # -- queues ------------------------------------------------------------------------------------
 
+    def geometries(self, most: int) -> Story[list[identify.Geometry]]:
+        """Identify all active namespaces, of `most`; leave out, with a word, what is unusable."""
+        found = []
+        for nsid in (yield from self.active_namespaces(most)):
+            try:
+                found.append((yield from self.identify_namespace(nsid)))
+            except identify.Unusable as why:
+                _log.warning("%s: %s", self._address, why)
+        return found
+
     def set_queue_count(self, count: int) -> Story[int]:
         """Ask for `count` I/O queue pairs; return how many the controller grants, at least 1."""
         sqe = SQE(

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 from daemons.nvmed.admin import Admin, Story
 from daemons.nvmed.events import Events
-from daemons.nvmed.identify import Identity, Unusable
+from daemons.nvmed.identify import Identity
 from daemons.nvmed.inquiry import Inquiry
-from daemons.nvmed.lanes import Lanes
+from daemons.nvmed.lanes import Lanes, Wishes
 from daemons.nvmed.namespace import Namespace
 from daemons.nvmed.passthrough import Forwarded
 from daemons.nvmed.prp import DmaChunk, longest
@@ -29,6 +27,7 @@ from daemons.nvmed.queues import AdminQueue, Answer, Command, Lobby, QueuePair
 from daemons.nvmed.quick import Quick
 from daemons.nvmed.recovery import Late, ResetBudget, Watchdog
 from daemons.nvmed.regs import GONE, SQE, AsyncEvent, Status
+from daemons.nvmed.state import Counters, State
 from daemons.nvmed.status import describe, errno_of
 from redbear_host.abi import errno as e
 from redbear_host.classes.disk import Done
@@ -46,28 +45,6 @@ FIRST_PAUSE_S: Final = 0.00005  # `start` looks soon at first, then less often
 LONGEST_PAUSE_S: Final = 0.005
 
 _log = logging.getLogger(__name__)
-
-
-class State(Enum):
-    """What the controller is up to."""
-
-    STOPPED = auto()
-    RUNNING = auto()
-    RECOVERING = auto()  # being reset; commands wait
-    FAILED = auto()  # given up; commands end with EIO
-    GONE = auto()  # has left; commands end with ENODEV
-
-
-@dataclass(slots=True)
-class Counters:
-    """What went wrong so far."""
-
-    errors: int = 0  # commands the controller ended with an error
-    aborts: int = 0  # commands whose abort was asked for
-    timeouts: int = 0  # commands that ended because nothing else helped
-    resets: int = 0
-    nonsense: int = 0  # completions that cannot be
-    late_interrupts: int = 0  # completions a tick found before their interrupt came
 
 
 class Controller:
@@ -99,17 +76,14 @@ class Controller:
             raise ValueError(f"{vectors} vectors, {queues} queues of {depth} entries make no sense")
         self._function: Final = function
         self._clock: Final = clock
-        self._wanted: Final = queues
-        self._depth: Final = depth
-        self._polled: Final = polled
-        self._wants_quick: Final = quick
         self._quick: Quick | None = None
         self._timeout: Final = timeout
         self._most: Final = max_transfer
         self._period: Final = min(LONGEST_TICK_S, timeout / 4)
         self._watchdog: Final = Watchdog(timeout, timeout / 2)
         self._budget: Final = ResetBudget()
-        self._lanes: Final = Lanes(vectors, self.refuse, self._failed)
+        wishes = Wishes(queues, depth, polled, quick)
+        self._lanes: Final = Lanes(vectors, wishes, self.refuse, self._failed)
         self._lanes.close(e.EIO)
         self._refused: list[tuple[Done, int]] = []
         self._delivering = False
@@ -194,39 +168,16 @@ class Controller:
         self.identity = yield from admin.identify_controller()
         limit = min(self._most, longest(admin.page))
         self.max_transfer = min(limit, self.identity.max_transfer or limit)
-        count = yield from admin.set_queue_count(self._wanted + self._wants_quick)
-        self._lanes.make(
-            admin,
-            self._function.dma,
-            count,
-            self._depth,
-            polled=self._polled,
-            quick=self._wants_quick,
-        )
+        yield from self._lanes.arrive(admin, self._function.dma)
         if self._lanes.quick is not None:
             self._quick = Quick(self._lanes.quick, self._clock)
-        yield from self._create(admin)
-        nsids = yield from admin.active_namespaces(self.identity.namespace_count)
-        namespaces = []
-        for nsid in nsids:
-            try:
-                geometry = yield from admin.identify_namespace(nsid)
-            except Unusable as why:
-                _log.warning("%s: %s", self._function.address, why)
-            else:
-                namespaces.append(Namespace(self, geometry))
-        self.namespaces = tuple(namespaces)
+        geometries = yield from admin.geometries(self.identity.namespace_count)
+        self.namespaces = tuple(Namespace(self, geometry) for geometry in geometries)
         self.inquiry = Inquiry(self.submit_admin, self._function.dma, admin.page, self.identity)
         self._events = Events(
             self.submit_admin, self.inquiry, self.identity, self._function.address
         )
         self._open()
-
-    def _create(self, admin: Admin) -> Story[None]:
-        for lane in self._lanes.pairs:
-            yield from admin.create(
-                lane, interrupts=not self._polled and lane is not self._lanes.quick
-            )
 
     def _open(self) -> None:
         """Commands may flow: those that waited go first."""
@@ -246,8 +197,7 @@ class Controller:
             yield
         if self.state is not State.RUNNING:
             raise DeviceError(f"{self.counters.nonsense} completions made no sense")
-        for lane in self._lanes.pairs:
-            yield from admin.delete(lane)
+        yield from self._lanes.leave(admin)
         yield from admin.shutdown(self.identity.shutdown_s)
         yield from admin.disable()
 
@@ -509,12 +459,7 @@ class Controller:
         for command in offenders:
             command[2](e.EIO)
         yield from admin.enable()
-        count = yield from admin.set_queue_count(len(self._lanes.pairs))
-        if count < len(self._lanes.pairs):
-            raise DeviceError(f"controller {self._function.address} now grants {count} queues only")
-        for lane in self._lanes.pairs:
-            lane.reset()
-        yield from self._create(admin)
+        yield from self._lanes.come_back(admin)
         self._open()
 
     def _step(self) -> None:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from daemons.nvmed.admin import Admin
+from daemons.nvmed.admin import Admin, Story
 from daemons.nvmed.queues import Command, Lobby, QueuePair
 from daemons.nvmed.regs import Status, head_doorbell
 from redbear_host.classes.disk import Done
 from redbear_host.errors import DeviceError
 from redbear_host.hw.ports import Dma
+
+
+class Wishes(NamedTuple):
+    """Which queues to ask for.
+
+    None of them interrupts if they are `polled`; with `quick` there is one more, which does not and
+    stands apart from the others, unless the controller grants a single one.
+    """
+
+    queues: int
+    depth: int  # entries, a power of two
+    polled: bool
+    quick: bool
 
 
 class Lanes:
@@ -19,6 +32,7 @@ class Lanes:
     def __init__(
         self,
         vectors: int,
+        wishes: Wishes,
         refuse: Callable[[Done, int], None],
         fail: Callable[[Command, Status], None],
     ) -> None:
@@ -26,21 +40,44 @@ class Lanes:
 
         `refuse` ends a command that no queue took, `fail` one the controller ended with an error.
         """
+        self._wishes: Final = wishes
         self._fail: Final = fail
         self.pairs: Final[list[QueuePair]] = []
         self.quick: QueuePair | None = None  # the last of those, if it does not interrupt
         self.wired: Final[list[list[QueuePair]]] = [[] for _ in range(vectors)]
         self.lobby: Final = Lobby(refuse)
 
-    def make(
-        self, admin: Admin, dma: Dma, count: int, depth: int, *, polled: bool, quick: bool
-    ) -> None:
-        """Lay out `count` queue pairs of `depth` entries, or what the controller can take.
+    def arrive(self, admin: Admin, dma: Dma) -> Story[None]:
+        """Lay out the queues that were wished for, or what the controller can take, and make them.
 
-        None of them interrupts if they are `polled`; with `quick` the last does not, and stands
-        apart from the others, unless it is the only one.  Raises `DeviceError` when the
-        controller's registers have no doorbells for them.
+        Raises `DeviceError` when its registers have no doorbells for them.
         """
+        wishes = self._wishes
+        count = yield from admin.set_queue_count(wishes.queues + wishes.quick)
+        self._lay_out(admin, dma, count)
+        yield from self._create(admin)
+
+    def come_back(self, admin: Admin) -> Story[None]:
+        """Empty the queues and make them again, after a reset."""
+        count = yield from admin.set_queue_count(len(self.pairs))
+        if count < len(self.pairs):
+            raise DeviceError(f"the controller now grants {count} queues only")
+        for pair in self.pairs:
+            pair.reset()
+        yield from self._create(admin)
+
+    def leave(self, admin: Admin) -> Story[None]:
+        """Have the controller forget the queues."""
+        for pair in self.pairs:
+            yield from admin.delete(pair)
+
+    def _create(self, admin: Admin) -> Story[None]:
+        for pair in self.pairs:
+            interrupts = not self._wishes.polled and pair is not self.quick
+            yield from admin.create(pair, interrupts=interrupts)
+
+    def _lay_out(self, admin: Admin, dma: Dma, count: int) -> None:
+        depth, polled, quick = self._wishes.depth, self._wishes.polled, self._wishes.quick
         mmio, cap = admin.regs.mmio, admin.cap
         # The largest power of two that the controller allows.
         entries = min(depth, 1 << (cap.MQES + 1).bit_length() - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from nvmed_rig import TIMEOUT, started
 
-from daemons.nvmed.driver import State
+from daemons.nvmed.state import State
 from daemons.nvmed.regs import AsyncEvent, AsyncEventType, CriticalWarning, Feature
 from redbear_host.abi import errno as e
 from redbear_host.hw.ports import InterruptKind

@@ -7,8 +7,8 @@ import logging
 import pytest
 from nvmed_bench import TIMEOUT, Bench
 
-from daemons.nvmed.driver import State
 from daemons.nvmed.recovery import MOST_RESETS, RESET_WINDOW_S
+from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.errors import DeviceError
 from redbear_host.models.nvme import Fault, Media, Misdeed

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from nvmed_bench import Bench
 
-from daemons.nvmed.driver import State
 from daemons.nvmed.namespace import Namespace
 from daemons.nvmed.prp import DmaChunk
+from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.errors import Gone
 from redbear_host.models.nvme import Fault, Media, Misdeed

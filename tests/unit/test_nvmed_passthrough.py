@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nvmed_bench import TIMEOUT, Bench
 
-from daemons.nvmed.driver import State
+from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.classes.commands import NvmeCommand, NvmeResult
 

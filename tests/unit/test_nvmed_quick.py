@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from nvmed_bench import Bench
 
-from daemons.nvmed.driver import State
 from daemons.nvmed.quick import AGAIN_S, SHALLOW, SKIP_LEAST
+from daemons.nvmed.state import State
 from redbear_host.models.nvme import Fault, Misdeed
 
 
