@@ -23,9 +23,12 @@ class Listener:
 
     def accept(self) -> socket.socket | None:
         """Take the connection that has waited longest; None when there is none."""
-        try:
-            sock, _ = self.sock.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return None
-        sock.setblocking(False)
-        return sock
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except BlockingIOError:
+                return None
+            except ConnectionAbortedError:  # that one has gone; behind it may be others
+                continue
+            sock.setblocking(False)
+            return sock

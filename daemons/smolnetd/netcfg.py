@@ -189,8 +189,9 @@ class NetcfgScheme(Scheme):
         file.written += data
         while b"\n" in file.written:
             line, _, rest = bytes(file.written).partition(b"\n")
-            file.written[:] = rest
+            file.written.clear()  # what stands behind a line that is refused is not taken either
             self._take(file, line)
+            file.written += rest
         return len(data)
 
     @staticmethod

@@ -67,6 +67,7 @@ class Relay:
         self._poller: Final = poller
         self._on_end: Final = on_end
         self._ended = False
+        self._is_due = False  # it goes on in the next round
         for sock in self._sockets:
             with suppress(OSError):  # a Unix socket has none
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -82,9 +83,14 @@ class Relay:
             return
         if all(way.is_done for way in self._ways):
             self.close()
-        elif any(more):
+        elif any(more) and not self._is_due:
+            self._is_due = True
             loop = self._poller.loop
-            loop.at(loop.now(), self._move)
+            loop.at(loop.now(), self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_due = False
+        self._move()
 
     def close(self) -> None:
         """Close both."""

@@ -16,6 +16,9 @@ from collections.abc import Iterator, Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
+from redbear_host.abi import errno as e
+from redbear_host.errors import Refused
+
 NLMSG: Final = Struct("=IHHII")  # length, type, flags, sequence, port
 RTATTR: Final = Struct("=HH")  # length, type
 IFINFO: Final = Struct("=BxHiII")  # family, type, index, flags, which flags change
@@ -117,8 +120,11 @@ class Rtnetlink:
             pass  # an acknowledgement has no content
 
     def dump(self, kind: int, head: bytes) -> list[Message]:
-        """List all there are of a kind."""
-        return list(self._ask(kind, DUMP, head, {}))
+        """List all there are of a kind; `Refused` in the unlikely case that Linux cannot."""
+        try:
+            return list(self._ask(kind, DUMP, head, {}))
+        except OSError as error:
+            raise Refused(error.errno or e.EIO) from error
 
     def _ask(
         self, kind: int, flags: int, head: bytes, attributes: Mapping[int, bytes]

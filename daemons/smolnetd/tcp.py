@@ -41,6 +41,7 @@ class Tcp(Handle):
     """A connection, a listener, a listener that has become a connection, or neither yet."""
 
     listener: Listener | None = None
+    is_connecting: bool = False
 
 
 class TcpScheme(SocketScheme[Tcp]):
@@ -194,8 +195,10 @@ class TcpScheme(SocketScheme[Tcp]):
         if not failure or handle.flags & f.O_NONBLOCK:
             return answer(self._connected(handle, sock))
         loop = self.poller.loop
+        handle.is_connecting = True
 
         def end(number: int) -> None:
+            handle.is_connecting = False
             timer.cancel()
             request.on_cancel = None
             self.poller.remove(sock.fileno())
@@ -227,7 +230,7 @@ class TcpScheme(SocketScheme[Tcp]):
         if setting is not None:
             return setting
         if bytes(name) == b"listen":
-            if found.listener is None:
+            if found.listener is None and found.sock is None:
                 self._become_listener(found, request)
             if found.listener is None:
                 raise Refused(e.EINVAL)
@@ -240,7 +243,8 @@ class TcpScheme(SocketScheme[Tcp]):
 
     def _become_listener(self, handle: Tcp, request: Request) -> None:
         """Listen with a socket that was bound by a call."""
-        if handle.sock is None and handle.local is not None:
+        if handle.local is not None:
+            self._fresh(handle)
             self._listen(handle, Pair(None, handle.local), request)
             self._start_listening(handle)
 
@@ -353,6 +357,8 @@ class TcpScheme(SocketScheme[Tcp]):
 
     @staticmethod
     def _fresh(handle: Tcp) -> None:
+        if handle.is_connecting:
+            raise Refused(e.EALREADY)
         if handle.sock is not None:
             raise Refused(e.EISCONN)
         if handle.listener is not None:

@@ -83,6 +83,14 @@ def test_a_line_may_come_in_pieces_and_without_its_end(netcfg):
     assert netcfg.read("ifaces/eth0/addr/list") == "192.0.2.2/24\n"
 
 
+def test_nothing_behind_a_refused_line_is_taken(netcfg):
+    handle = netcfg.open("ifaces/eth0/addr/add")
+    with pytest.raises(Refused):
+        netcfg.scheme.write(handle, memoryview(b"nonsense\n192.0.2.2/24\n"), 0, 0, ROOT_USER)
+    netcfg.scheme.on_close(handle)
+    assert netcfg.read("ifaces/eth0/addr/list") == "Not configured\n"
+
+
 def test_set_replaces_its_own_family_only(netcfg):
     for text in ("192.0.2.2/24\n", "2001:db8::2/64\n", "192.0.2.3/24\n"):
         netcfg.write("ifaces/eth0/addr/set", text)
