@@ -122,6 +122,19 @@ def test_hdparm_identifies_a_cd_drive(drive):
     assert told["Serial Number"] == SERIAL
 
 
+def test_nvme_cli_works_once_it_takes_the_file_for_a_device(nvme, tmp_path):
+    library = tmp_path / "looks_like_a_device.so"
+    source = Path(__file__).with_name("looks_like_a_device.c")
+    tool("gcc", "-shared", "-fPIC", "-o", library, source, "-ldl")
+    cli = ["env", f"LD_PRELOAD={library}", "nvme"]
+    told = fields(tool(*cli, "id-ctrl", nvme))
+    assert (told["sn"], told["mn"], told["fr"]) == (NVME_SERIAL, NVME_MODEL, os_firmware(nvme))
+    assert "323 Kelvin" in tool(*cli, "smart-log", nvme)
+    assert fields(tool(*cli, "id-ns", "-n", "1", nvme))["nsze"] == "0x4000"
+    refused = tool(*cli, "format", "--force", "-n", "1", nvme, status=1)
+    assert "Operation not permitted" in refused
+
+
 @pytest.mark.parametrize(
     ("kind", "vendor", "model", "serial"),
     [("nvme", "NVMe", NVME_MODEL, NVME_SERIAL), ("ata", "ATA", MODEL[:16], SERIAL)],
@@ -147,6 +160,11 @@ def test_sg_vpd_shows_the_identify_data_of_an_ata_disk(ata):
     assert told["model"] == MODEL
     assert told["serial number"] == SERIAL
     assert told["firmware revision"] == FIRMWARE
+
+
+def test_a_program_in_other_namespaces_is_reached_as_well(nvme):
+    apart = ["unshare", "-p", "-m", "-n", "-f", "--mount-proc", "smartctl", "-i", "-d", "nvme,0x1"]
+    assert fields(tool(*apart, nvme))["Serial Number"] == NVME_SERIAL
 
 
 @pytest.mark.parametrize("kind", ["nvme", "ata"])
