@@ -214,6 +214,10 @@ class Port:
     def _task_error(self) -> int:
         """Begin again after PxIS.TFES: the port stands still until it is restarted (6.2.2)."""
         commands = self.commands
+        if not commands.issued and commands.running is None:
+            self.counters.nonsense += 1
+            self.recover("reports an error of no command")
+            return 0
         commands.close()
         ended = commands.reap() if commands.issued else 0
         self.counters.restarts += 1

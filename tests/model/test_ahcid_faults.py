@@ -320,6 +320,22 @@ def test_a_tag_that_nobody_issued_leads_to_a_reset_and_all_commands_end(bench: B
     assert bench.port().counters.comresets == 1
 
 
+@pytest.mark.parametrize("bit", [4, 6, 22, 24, 26, 27, 28, 29, 30])
+def test_alarms_without_end_and_reason_end_in_a_dead_port_or_are_borne(bit: int) -> None:
+    bench = Bench([Drive(serial="A"), Drive(serial="B")])
+    bench.start()
+    for _ in range(60):
+        bench.model.ports[0].alarm(1 << bit)
+        bench.deliver()
+        tags = reads(bench, 2)
+        assert set(outcome(bench, tags)) <= {0, e.EIO}
+        assert bench.read(0, 1, 1)[0] == 0
+    dead = bit in (6, 22, 24, 27, 28, 29, 30)
+    assert bench.port().state is (PortState.DEAD if dead else PortState.RUNNING)
+    assert bench.port(1).state is PortState.RUNNING
+    assert bench.model.violations == []
+
+
 def test_a_fatal_interface_error_has_all_commands_issued_again(bench: Bench) -> None:
     bench.model.faults.append(Fault(Misdeed.FATAL, lba=16))
     tags = reads(bench, 8)

@@ -364,6 +364,11 @@ class PortModel:
         self._model.update()
         return drive
 
+    def alarm(self, mask: int) -> None:
+        """Set bits of PxIS for no reason."""
+        self._raise(IS, mask)
+        self._model.update()
+
     def stray(self, mask: int) -> None:
         """Set bits of PxSACT that nobody issued."""
         self._raw[SACT] |= mask
