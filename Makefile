@@ -78,6 +78,8 @@ bench: setup  ## measure scheme and driver, and the kernel's driver beside them 
 	@$(BIN)/python benchmarks/ring.py
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --instructions
 	@$(SUDO) $(BIN)/python benchmarks/everyday.py
+	@$(SUDO) $(BIN)/python benchmarks/files.py
+	@$(SUDO) $(BIN)/python benchmarks/files.py --device ahci
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 gate: setup  ## count the instructions of a file's operations in the guest; fail if there are more
