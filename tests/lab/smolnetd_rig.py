@@ -6,7 +6,7 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from network_namespaces import namespace, until
+from network_namespaces import ip, namespace, until
 from up_rig import Up
 
 NEAR, FAR = "192.0.2.2", "192.0.2.1"
@@ -27,6 +27,8 @@ class Net(Up):
 
     def __enter__(self):
         super().__enter__()
+        # Linux asks the wire for a second whether somebody has the far end's address already.
+        until(lambda: not ip("-n", self.far, "-6", "address", "show", "tentative"))
         self.configure(f"{NEAR}/24", "eth0")
         self.configure(f"{NEAR6}/64", "eth0", "add")
         return self
