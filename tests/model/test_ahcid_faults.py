@@ -14,6 +14,7 @@ from redbear_host.classes.commands import AtaCommand, AtaResult, Transfer
 from redbear_host.errors import DeviceError, Gone
 from redbear_host.hw.ports import InterruptKind
 from redbear_host.models.ahci import Drive, Fault, Misdeed
+from redbear_host.models.memory import LiveBuffer
 
 UNC, ICRC, ABRT = 0x40, 0x80, 0x04
 READ_FPDMA, READ_DMA_EXT, FLUSH_EXT = 0x60, 0x25, 0xEA
@@ -230,6 +231,68 @@ def test_a_clients_command_that_a_reset_catches_is_not_issued_again(bench: Bench
     bench.wait(1)
     assert [result.errno for result in ended] == [e.EIO]
     assert bench.read(0, 1)[0] == 0
+
+
+# -- sharing a port --------------------------------------------------------------------------------
+
+
+def test_a_flush_does_not_wait_for_those_who_read_without_end(bench: Bench) -> None:
+    disk, ended = bench.disk(), 0
+    chunks = [disk.chunk(512) for _ in range(64)]
+    bench.chunks = chunks  # type: ignore[attr-defined]
+    flushed_at: list[int] = []
+
+    def again(index: int) -> None:
+        nonlocal ended
+        ended += 1
+        if ended < 3000:
+            disk.read(index, 1, chunks[index], lambda errno: again(index))
+
+    for index in range(64):
+        disk.read(index, 1, chunks[index], lambda errno, index=index: again(index))  # type: ignore[misc]
+    disk.flush(lambda errno: flushed_at.append(ended))
+    disk.flush_queue()
+    bench.wait_until(lambda: ended >= 3000)
+    assert flushed_at
+    assert flushed_at[0] <= 64
+
+
+def test_a_read_does_not_wait_for_those_who_flush_without_end(bench: Bench) -> None:
+    disk, flushes = bench.disk(), 0
+
+    def again(errno: int) -> None:
+        nonlocal flushes
+        flushes += 1
+        if flushes < 500:
+            disk.flush(again)
+
+    for _ in range(8):
+        disk.flush(again)
+    chunk = disk.chunk(512)
+    bench.chunks = [chunk]  # type: ignore[attr-defined]
+    read_at: list[int] = []
+    disk.read(0, 1, chunk, lambda errno: read_at.append(flushes))
+    disk.flush_queue()
+    bench.wait_until(lambda: flushes >= 500)
+    assert read_at
+    assert read_at[0] <= 2
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_32_bit_adapter_gets_memory_it_can_reach(
+    wide: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(wide=wide)
+    limits: set[int] = set()
+    alloc = bench.function.dma.alloc
+
+    def noting(size: int, align: int = 4096, limit: int = 1 << 64) -> LiveBuffer:
+        limits.add(limit)
+        return alloc(size, align, limit)
+
+    monkeypatch.setattr(bench.function.dma, "alloc", noting)
+    bench.start().chunk(4096)
+    assert limits == {1 << 64 if wide else 1 << 32}
 
 
 # -- time ------------------------------------------------------------------------------------------
