@@ -413,3 +413,39 @@ def test_a_client_that_is_killed_or_interrupted_in_its_ioctls_leaves_nothing(doo
     assert (
         fields(tool("smartctl", "-i", "-d", "nvme,0x1", doomed.disk / "1"))["Serial Number"] == "RB"
     )
+
+
+def copier_of(pid):
+    """Return the process that copies for a daemon."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"kernel_shim.copier" in words and str(pid).encode() in words:
+                return int(entry.name)
+    raise AssertionError("it has none")
+
+
+def test_a_command_in_hand_at_a_daemons_death_is_not_sent_again(doomed):
+    """The copier is stopped meanwhile, so that the ioctl cannot end before."""
+    path = doomed.disk / "1"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from test_disk_ioctls import *\n"
+        "print(refused(Passthrough(sys.argv[1]).nvme, 6, cdw10=1, size=4096), flush=True)\n"
+    )
+    argv = [sys.executable, "-c", script, str(path), str(Path(__file__).parent)]
+    with Passthrough(path) as disk:
+        assert disk.nvme(0x06, cdw10=1, size=4096)[4:6] == b"RB"
+    os.kill(copier_of(doomed.daemon("nvmed")["pid"]), signal.SIGSTOP)
+    asker = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while " ioctl " not in (said := (doomed.mount / "sys" / "requests").read_text()):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
+    doomed.kill("nvmed")
+    said, _ = asker.communicate(timeout=30)
+    assert said == f"{errno.EIO}\n"
+    with Passthrough(path) as disk:
+        assert disk.nvme(0x06, cdw10=1, size=4096)[4:6] == b"RB"
