@@ -296,8 +296,11 @@ class Controller:
         Looks at each queue up to `looks` times, until there is something in it.
         """
         lane = self.lane
-        if lane.tail != lane.rung or self._refused:
-            self.flush_queue()
+        if lane.tail != lane.rung:  # as `flush_queue`, which costs a call more
+            lane.ring()
+            self.lane = lane.next
+        if self._refused:
+            self._deliver()
         ended = 0
         for pair in self._lanes.pairs:
             ended += pair.reap(looks)
