@@ -179,6 +179,8 @@ class Copier:
             said = b""
         if not said:  # the shim has ended, and says so on the control socket as well
             self._loop.unwatch(self._socket.fileno())
+            if self._answered is not None:
+                self._end(e.EIO)
             return
         if len(said) != ANSWER.size:
             raise ProtocolError(f"the copier says {len(said)} bytes, which is no answer")
