@@ -194,6 +194,13 @@ def test_two_disks_and_a_disc_beside_each_other(tmp_path):
                 file.write(b"x")
 
 
+def test_an_empty_drive_is_a_file_without_bytes_that_answers_for_itself(tmp_path):
+    with Up(tmp_path, "--lab", "ahci:disks=0,cd=") as up:
+        drive = up.disk / "0"
+        assert drive.read_bytes() == b""
+        assert "cd/dvd" in shell("sg_inq $1", drive)
+
+
 # -- a disk with bad blocks ------------------------------------------------------------------------
 
 NAME = "disk.pci-0000-00-04.0_ahci"

@@ -199,3 +199,35 @@ def test_every_kind_and_key_says_what_it_is(kind: str) -> None:
 def test_there_are_only_so_many_places(slot: int, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"no place {slot}"):
         LabDevice("vga").arguments(tmp_path, slot)
+
+
+def test_an_ahci_has_disks_and_behind_them_a_drive(tmp_path: Path) -> None:
+    disc = tmp_path / "disc.iso"
+    disc.write_bytes(bytes(2048))
+    keys = f"file={tmp_path}/d.img,disks=2,cd={disc},serial=S,model=A,, B,block=4096"
+    told = parse(f"ahci:{keys}").arguments(tmp_path)
+    assert files(told) == [f"{tmp_path}/d.img", f"{tmp_path}/d.img.2", str(disc)]
+    adapter, first, second, drive = devices(told)
+    assert adapter == "ich9-ahci,id=ahci4,addr=0x4"
+    assert first.startswith("ide-hd,bus=ahci4.0,drive=ahci4d0,serial=S,")
+    assert first.endswith("physical_block_size=4096,model=A,, B")
+    assert second.startswith("ide-hd,bus=ahci4.1,drive=ahci4d1,serial=S-2,")
+    assert drive == "ide-cd,id=ahci4cd,bus=ahci4.2,serial=S,drive=ahci4disc"
+
+
+def test_an_ahci_may_have_an_empty_drive_and_no_disk(tmp_path: Path) -> None:
+    told = parse("ahci:disks=0,cd=").arguments(tmp_path)
+    assert devices(told)[1] == "ide-cd,id=ahci4cd,bus=ahci4.0,serial=RB04"
+    assert files(told) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ahci:disks=0", "ahci:disks=7", "ahci:cd=/nowhere/disc.iso", "ahci:model=" + "x" * 41,
+     "ahci:block=520"],
+)  # fmt: skip
+def test_an_ahci_that_cannot_be_is_refused_by_its_key(text: str) -> None:
+    key = text.partition(":")[2].partition("=")[0]
+    with pytest.raises(ConfigError, match=f"lab device ahci: {key}=") as caught:
+        parse(text).check()
+    assert caught.value.hint
