@@ -82,6 +82,7 @@ def pktgen(address: str, clone: int, count: int) -> float:
         ):  # fmt: skip
             (PKTGEN / name).write_text(f"{word}\n")
         (PKTGEN / "pgctrl").write_text("start\n")
+        until(lambda: "Result: OK" in (PKTGEN / name).read_text())  # it may not have begun yet
         said = (PKTGEN / name).read_text()
     finally:
         thread.write_text("rem_device_all\n")
