@@ -125,7 +125,7 @@ def send(ring: Card | TransmitRing, count: int, batch: int, content: bytes, copy
 def drain(ring: Card | TransmitRing) -> None:
     """Wait until everything was fetched by the card."""
     deadline = time.monotonic() + WITHIN_S
-    while isinstance(ring, Card) and ring._unsent and time.monotonic() < deadline:
+    while isinstance(ring, Card) and ring._watch.unsent and time.monotonic() < deadline:
         pass
 
 

@@ -35,6 +35,7 @@ from daemons.e1000d.regs import (
 )
 from daemons.e1000d.statistics import Statistics
 from daemons.e1000d.transmit import TransmitRing
+from daemons.e1000d.watch import Watch
 from redbear_host.errors import DeviceError, Gone, Stuck
 from redbear_host.hw.ports import Clock, InterruptKind, PciFunction
 
@@ -45,7 +46,6 @@ MASTER_S: Final = 0.1  # for requests on the bus to end (82574 5.2.3.3)
 LOADS_S: Final = 0.005  # a card without EECD.AUTO_RD is given this long
 DRAIN_S: Final = 0.05  # for what is still to be sent when the driver stops
 PERIOD_S: Final = 0.5  # between two ticks
-HANGS_S: Final = 2.0  # after that time without a step, transmission hangs
 COUNT_S: Final = 60.0  # between two looks at the counters
 RESETS_MOST: Final = 5  # within RESETS_S; one more and the card is left alone for that time
 RESETS_S: Final = 30.0
@@ -143,6 +143,7 @@ class Card:
             mmio.write32, self._regs.TDT.offset,
         )  # fmt: skip
         self._tx.on_full = self._ask_for_room
+        self._watch: Final = Watch(self._regs, self._rx, self._tx)
         self._vlan: Final = wishes.vlan
         self._set: Final = Configuration(part, wishes, self._rx, self._tx)
         self._messages: Final = kind is InterruptKind.MSIX
@@ -157,10 +158,6 @@ class Card:
         self._asked = False  # somebody has said what promiscuous is to be, in this life
         self._began = 0.0
         self._counted = 0.0
-        self._suspect = -1  # where the receive ring stood when it looked wrong
-        self._waited = -1  # where it stood when a tick found frames in it
-        self._step = (0, False)  # what the card fetches next, and whether there is something
-        self._stepped = 0.0  # since when
         self._resets: Final[deque[float]] = deque()
 
         self.received: Final = self._rx.received
@@ -203,7 +200,7 @@ class Card:
         if self.state is State.RUNNING:
             deadline = self._clock.now() + DRAIN_S
             self.flush_queue()
-            while self._unsent and self._clock.now() < deadline:
+            while self._watch.unsent and self._clock.now() < deadline:
                 self._clock.pause(0.001)
             self._silence()
             self._regs.RCTL.write(RCTL())
@@ -302,8 +299,7 @@ class Card:
     def _open(self) -> None:
         """Let interrupts through."""
         self.state = State.RUNNING
-        self._suspect = -1
-        self._step = (0, False)
+        self._watch.begin()
         self._set.route_interrupts(self._regs, self._more, self._vectors)
         self.link = self._speed(self._status())
         self._regs.IMS.write(self._heard)
@@ -417,56 +413,24 @@ class Card:
         if self._tx.starved and self._look_for_room():
             self.counters.late_interrupts += 1
         if self._rx.waiting:
-            # Those that nobody took at the last tick are not late.
-            self.counters.late_interrupts += self._rx.head != self._waited
-            self._waited = self._rx.head
+            self.counters.late_interrupts += self._watch.late()
             self.on_frames()
-        if self._rx.trouble or self._lags():
+        self._rx.trouble = self._rx.trouble or self._watch.lags()
+        if self._rx.trouble:
             self._complain()
-        elif self._hangs(now, status):
-            self._unhang(now)
+        elif why := self._watch.hangs(now, status):
+            self._unhang(why, now)
         elif now - self._counted >= COUNT_S:
             self._counted = now
             self._statistics.collect()
 
-    def _lags(self) -> bool:
-        """Whether the receive ring looked wrong at two ticks running, in the same place."""
-        rx = self._rx
-        head = rx.head
-        if rx.waiting:
-            wrong = rx.partial
-            why = f"it does not end the frame it began in receive descriptor {head}"
-        else:
-            card = self._regs.RDH.read().VALUE
-            wrong = card != head
-            why = f"it is at receive descriptor {card} and left {head} as it was"
-        again = wrong and self._suspect == head
-        self._suspect = head if wrong else -1
-        if again:
-            rx.trouble = why
-        return again
-
-    @property
-    def _unsent(self) -> int:
-        """How many descriptors the card has not fetched, by its own word."""
-        return self._tx.rung - self._regs.TDH.read().VALUE & self._tx.entries - 1
-
-    def _hangs(self, now: float, status: STATUS) -> bool:
-        """Whether the card has sent nothing for too long, though it has something to send."""
-        unsent = self._unsent
-        step = (self._tx.rung - unsent, unsent > 0)
-        if not unsent or status.TXOFF or step != self._step:
-            self._step, self._stepped = step, now
-            return False
-        return now - self._stepped >= HANGS_S
-
-    def _unhang(self, now: float) -> None:
+    def _unhang(self, why: str, now: float) -> None:
         # Without a link nothing is sent; what waits then is too old by the time there is one.
         if self.link:
             self.counters.tx_hangs += 1
-            self._recover(f"transmission hangs at descriptor {self._step[0]}", now)
+            self._recover(why, now)
         else:
-            self._recover("what was to be sent is dropped, as there is no link", now)
+            self._recover(f"there is no link, and {why}", now)
 
     def _complain(self) -> None:
         """Reset a card that broke the rules: what else it wrote cannot be trusted either."""
@@ -475,7 +439,7 @@ class Card:
 
     def _recover(self, why: str, now: float) -> None:
         self.counters.resets += 1
-        self.counters.tx_lost += self._unsent
+        self.counters.tx_lost += self._watch.unsent
         while self._resets and now - self._resets[0] > RESETS_S:
             self._resets.popleft()
         self._resets.append(now)
