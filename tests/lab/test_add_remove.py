@@ -169,14 +169,13 @@ def test_daemons_that_were_added_are_restarted_like_all(up):
 def test_a_card_that_is_added_brings_the_network_with_it(up):
     assert not (up.mount / "netcfg").exists()
     found = json.loads(asked(up, "add", "--lab", "e1000e:peer=none", "--json").stdout)
-    adapter = up.mount / "netcfg" / "ifaces" / "eth0"
+    adapters = up.mount / "netcfg" / "ifaces"
     deadline = time.monotonic() + 20
-    while not adapter.exists():
+    while not adapters.exists() or os.listdir(adapters) != ["eth0"]:
         assert time.monotonic() < deadline, up.log("smolnetd")
         time.sleep(0.01)
-    assert (adapter / "mac").read_text().strip().count("-") == 5  # as Redox writes it
     asked(up, "remove", found["schemes"][0])
-    while adapter.exists():
+    while os.listdir(adapters):
         assert time.monotonic() < deadline, up.log("smolnetd")
         time.sleep(0.01)
     assert up.daemon("smolnetd")["state"] == "ready"
