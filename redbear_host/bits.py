@@ -143,6 +143,29 @@ def _function(owner: str, name: str, source: str, scope: dict[str, Any]) -> Any:
     return scope[name]
 
 
+# Closures, not generated code: a table has hundreds of these, and compiling them would be most of a
+# driver's start.
+
+
+def _getter(field: _Range, kind: Callable[[int], object]) -> Callable[[Any], object]:
+    lo, top = field.lo, field.top
+    if kind is int:
+        return lambda s: s.raw >> lo & top
+    return lambda s: kind(s.raw >> lo & top)
+
+
+def _setter(field: _Range, name: str, word: int) -> Callable[[Any, int], None]:
+    lo, top = field.lo, field.top
+    keep = ~(top << lo) & word
+
+    def put(s: Any, v: int) -> None:
+        if not 0 <= v <= top:
+            raise ValueError(f"{name} cannot hold {v:#x}")
+        s.raw = s.raw & keep | v << lo
+
+    return put
+
+
 class _BitsMeta(type):
     def __new__(
         cls, name: str, bases: tuple[type, ...], ns: dict[str, Any], width: int = 32
@@ -161,17 +184,11 @@ class _BitsMeta(type):
         scope = vars(builtins) | vars(sys.modules[ns["__module__"]])
         kinds = ns.get("__annotations__", {})
         for n, r in ranges.items():
-            kind, word = kinds.get(n, ""), f"s.raw >> {r.lo} & {r.top:#x}"
-            if not callable(scope.get(kind)):
-                raise TypeError(f"{name}.{n}: its type {kind!r} is not known in this module yet")
-            get = f"def get(s): return {word if kind == 'int' else f'{kind}({word})'}"
-            put = (
-                f"def put(s, v):\n"
-                f" if not 0 <= v <= {r.top:#x}:\n"
-                f"  raise ValueError(f'{name}.{n} cannot hold {{v:#x}}')\n"
-                f" s.raw = s.raw & {~(r.top << r.lo) & (1 << width) - 1:#x} | v << {r.lo}"
-            )
-            ns[n] = property(_function(name, "get", get, scope), _function(name, "put", put, scope))
+            called = kinds.get(n, "")
+            kind = scope.get(called)
+            if not callable(kind):
+                raise TypeError(f"{name}.{n}: its type {called!r} is not known in this module yet")
+            ns[n] = property(_getter(r, kind), _setter(r, f"{name}.{n}", (1 << width) - 1))
         taken = "".join(f", {n}=0" for n in ranges)
         init = f"def __init__(s{', *' * bool(ranges)}{taken}):\n s.raw = 0"
         init += "".join(f"\n if {n}: s.{n} = {n}" for n in ranges)
