@@ -43,8 +43,12 @@ def enter(kept: int | None) -> int:
     linux.unshare(linux.CLONE_NEWNET)
     for name, value in _SETTINGS.items():
         path = Path("/proc/sys/net", name)
-        if path.parent.is_dir():  # else Linux was started without IPv6
+        if not path.parent.is_dir():
+            continue  # Linux was started without IPv6
+        try:
             path.write_text(value)
+        except OSError as error:  # a container may not let us
+            log.warning("%s stays as it is: %s", path, error.strerror)
     return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -10,6 +10,8 @@ import os
 from struct import Struct
 from typing import Final
 
+from redbear_host.errors import TransportError
+
 _DEVICE: Final = "/dev/net/tun"
 _TUNSETIFF: Final = 0x4004_54CA
 _TAP_ALONE: Final = 0x0002 | 0x1000  # IFF_TAP, IFF_NO_PI: frames without flags before them
@@ -21,7 +23,12 @@ class Taps:
 
     def __init__(self, count: int) -> None:
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK
-        self._spare: Final = [os.open(_DEVICE, flags) for _ in range(count)]
+        try:
+            self._spare: Final = [os.open(_DEVICE, flags) for _ in range(count)]
+        except OSError as error:
+            raise TransportError(
+                f"{_DEVICE} cannot be opened: {error.strerror}", "load it with: modprobe tun"
+            ) from error
 
     def make(self) -> tuple[int, str] | None:
         """Make the next `ethN`; return its descriptor and name, or None if there is no more room.
