@@ -187,11 +187,14 @@ def test_requests_of_several_clients_are_on_the_device_together(up, rings, doorb
 
 def test_a_large_request_is_one_command(up, disk, doorbells):
     # Of whole pages: the kernel cuts a request that touches more than 256.
-    with mmap.mmap(-1, MIB) as room, counted(up, doorbells) as found:
-        with disk.open("r+b", buffering=0) as file:
-            for at in range(7, -1, -1):  # backwards, so that nothing is read ahead
-                assert os.preadv(file.fileno(), [room], at * MIB) == MIB
-            assert os.pwritev(file.fileno(), [room], 60 * MIB) == MIB
+    with (
+        mmap.mmap(-1, MIB) as room,
+        counted(up, doorbells) as found,
+        disk.open("r+b", buffering=0) as file,
+    ):
+        for at in range(7, -1, -1):  # backwards, so that nothing is read ahead
+            assert os.preadv(file.fileno(), [room], at * MIB) == MIB
+        assert os.pwritev(file.fileno(), [room], 60 * MIB) == MIB
     # The writer's close has the partition table looked for.
     assert 9 <= found.commands <= 9 + 4
 
