@@ -20,6 +20,7 @@ from kernel_shim.iommu import VFIO
 from redbear_host.errors import ConfigError, RedbearError, TransportError
 
 WITHIN_S: Final = 30.0  # Linux's own drivers may wait that long for a command
+RESERVE_S: Final = 10.0  # it takes none but a program that writes a word, on a machine that is busy
 POLL_S: Final = 0.01
 
 
@@ -106,7 +107,7 @@ def _reserve(override: str, address: str, host: Host, failure: str) -> None:
     path = host.folder(address) / "driver_override"
     if host.read(path).replace("(null)", "") != override:
         # A line feed alone means none.
-        _store(host, path, override or "\n", time.monotonic() + POLL_S * 100, failure)
+        _store(host, path, override or "\n", time.monotonic() + RESERVE_S, failure)
 
 
 def _load(module: str, host: Host) -> None:
