@@ -25,7 +25,7 @@ _STATX_DEVICE_AT: Final = 136
 _ASLEEP_WITHIN_S: Final = 0.5  # it has just called, and is on its way to sleep
 _PIECE: Final = 64 << 10
 _MOST_ADDRESS: Final = 1 << 56
-_MAPPING: Final = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ ([0-9a-f]+):([0-9a-f]+) ")
+_MAPPING: Final = re.compile(rb"(?m)^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ ([0-9a-f]+):([0-9a-f]+) ")
 
 Device = tuple[int, int]
 

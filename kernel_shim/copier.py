@@ -152,6 +152,9 @@ class Copying:
         except Refused as refused:
             self._complain(f"thread {thread}, ioctl {command:#x}: {refused}")
             return ANSWER.pack(number, refused.errno, 0, 0, 0)
+        except OSError as error:  # the thread has ended, or /proc does not show it
+            self._complain(f"thread {thread}, ioctl {command:#x}: {error}")
+            return ANSWER.pack(number, e.ESRCH, 0, 0, 0)
         return ANSWER.pack(number, 0, *found)
 
     def _complain(self, why: str) -> None:

@@ -244,13 +244,16 @@ def refusal(bench: IoctlBench, cdb: bytes, data: bytes = b"") -> int:
 def test_of_all_ata_commands_only_those_that_read_get_through(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    disk = AtaDisk()
-    bench = IoctlBench(disk)
+    bench = IoctlBench(AtaDisk())
+    passed = set()
     for command in range(256):
         for feature in range(256) if command == 0xB0 else (0,):
             memory = Memory(sg_head(ata(command, feature), 0, b"", 32), ata(command, feature))
-            bench.ioctl(i.SG_IO, memory)
-    passed = {(one.command, one.feature) for one in disk.sent}
+            call = bench.ioctl(i.SG_IO, memory)
+            if call.errors:
+                assert call.error == e.EPERM
+            else:
+                passed.add((command, feature))
     smart = {(0xB0, feature) for feature in (0xD0, 0xD1, 0xD4, 0xD5, 0xDA)}
     others = {
         0x20, 0x24, 0x25, 0x27, 0x2F, 0x40, 0x42, 0x47, 0xA1, 0xC8, 0xE0, 0xE1, 0xE4, 0xE5, 0xE7,
@@ -258,6 +261,26 @@ def test_of_all_ata_commands_only_those_that_read_get_through(
     }  # fmt: skip
     assert passed == smart | {(command, 0) for command in others}
     assert "redbear-host up --destructive" in caplog.text
+
+
+def test_a_reading_command_with_a_protocol_or_a_length_of_another_is_not_sent() -> None:
+    disk = AtaDisk()
+    bench = IoctlBench(disk)
+    read, identify, pio, dma, none = 0x25, 0xEC, 4, 6, 3
+    for command, protocol, count, size in [
+        (read, none, 1, 0),
+        (read, pio, 1, 512),
+        (read, dma, 2, 512),
+        (read, dma, 0, 512),
+        (identify, dma, 1, 512),
+        (identify, pio, 2, 1024),
+        (identify, none, 0, 0),
+        (0xE5, pio, 1, 512),
+    ]:
+        cdb = bytes([0x85, protocol << 1 | 1, 0x0F, 0, 0, 0, count, *bytes(7), command, 0])
+        status, sense, _ = bench.scsi(cdb, size)
+        assert (status, sense[2]) == (2, 5)
+    assert disk.sent == []
 
 
 def test_a_destructive_disk_takes_all_but_the_drivers_own_by_a_writable_file() -> None:

@@ -10,43 +10,58 @@ Ref: ACS-3 (INCITS 522), SPC-4, SBC-3, MMC-6; NVM Express Base Specification 2.0
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final
 
-from redbear_host.classes.commands import AtaCommand, NvmeCommand
+from redbear_host.classes.commands import AtaCommand, NvmeCommand, Transfer
 
 _SMART: Final = 0xB0
-_SMART_READS: Final = frozenset(
-    (
-        0xD0,  # SMART READ DATA
-        0xD1,  # SMART READ THRESHOLDS, obsolete
-        0xD4,  # SMART EXECUTE OFF-LINE IMMEDIATE: self-tests only read
-        0xD5,  # SMART READ LOG
-        0xDA,  # SMART RETURN STATUS
-    )
-)
-_ATA: Final = frozenset(
-    (
-        0x20,  # READ SECTOR(S)
-        0x24,  # READ SECTOR(S) EXT
-        0x25,  # READ DMA EXT
-        0x2F,  # READ LOG EXT
-        0x40,  # READ VERIFY SECTOR(S)
-        0x42,  # READ VERIFY SECTOR(S) EXT
-        0x47,  # READ LOG DMA EXT
-        0xA1,  # IDENTIFY PACKET DEVICE
-        0xC8,  # READ DMA
-        0xE0,  # STANDBY IMMEDIATE
-        0xE1,  # IDLE IMMEDIATE
-        0xE4,  # READ BUFFER
-        0xE5,  # CHECK POWER MODE
-        0xE7,  # FLUSH CACHE
-        0xE9,  # READ BUFFER DMA
-        0xEA,  # FLUSH CACHE EXT
-        0xEC,  # IDENTIFY DEVICE
-        0xF8,  # READ NATIVE MAX ADDRESS
-        0x27,  # READ NATIVE MAX ADDRESS EXT
-    )
-)
+_SECTOR: Final = 512
+
+
+class Shape(Enum):
+    """How a command moves data, and how much."""
+
+    NOTHING = 0
+    PIO_SECTOR = 1  # 512 bytes from the device
+    PIO_SECTORS = 2  # as many times 512 bytes as its count says
+    PIO_BLOCKS = 3  # as many logical blocks
+    DMA_SECTOR = 4
+    DMA_SECTORS = 5
+    DMA_BLOCKS = 6
+
+
+_SMART_READS: Final = {
+    0xD0: Shape.PIO_SECTOR,  # SMART READ DATA
+    0xD1: Shape.PIO_SECTOR,  # SMART READ THRESHOLDS, obsolete
+    0xD4: Shape.NOTHING,  # SMART EXECUTE OFF-LINE IMMEDIATE: self-tests only read
+    0xD5: Shape.PIO_SECTORS,  # SMART READ LOG
+    0xDA: Shape.NOTHING,  # SMART RETURN STATUS
+}
+_ATA: Final = {
+    0x20: Shape.PIO_BLOCKS,  # READ SECTOR(S)
+    0x24: Shape.PIO_BLOCKS,  # READ SECTOR(S) EXT
+    0x25: Shape.DMA_BLOCKS,  # READ DMA EXT
+    0x27: Shape.NOTHING,  # READ NATIVE MAX ADDRESS EXT
+    0x2F: Shape.PIO_SECTORS,  # READ LOG EXT
+    0x40: Shape.NOTHING,  # READ VERIFY SECTOR(S)
+    0x42: Shape.NOTHING,  # READ VERIFY SECTOR(S) EXT
+    0x47: Shape.DMA_SECTORS,  # READ LOG DMA EXT
+    0xA1: Shape.PIO_SECTOR,  # IDENTIFY PACKET DEVICE
+    0xC8: Shape.DMA_BLOCKS,  # READ DMA
+    0xE0: Shape.NOTHING,  # STANDBY IMMEDIATE
+    0xE1: Shape.NOTHING,  # IDLE IMMEDIATE
+    0xE4: Shape.PIO_SECTOR,  # READ BUFFER
+    0xE5: Shape.NOTHING,  # CHECK POWER MODE
+    0xE7: Shape.NOTHING,  # FLUSH CACHE
+    0xE9: Shape.DMA_SECTOR,  # READ BUFFER DMA
+    0xEA: Shape.NOTHING,  # FLUSH CACHE EXT
+    0xEC: Shape.PIO_SECTOR,  # IDENTIFY DEVICE
+    0xF8: Shape.NOTHING,  # READ NATIVE MAX ADDRESS
+}
+_ONE: Final = (Shape.PIO_SECTOR, Shape.DMA_SECTOR)
+_BLOCKS: Final = (Shape.PIO_BLOCKS, Shape.DMA_BLOCKS)
+_BY_PIO: Final = (Shape.PIO_SECTOR, Shape.PIO_SECTORS, Shape.PIO_BLOCKS)
 _PACKET: Final = frozenset(
     (
         0x00,  # TEST UNIT READY
@@ -118,11 +133,32 @@ _ATA_DRIVERS: Final = frozenset(
 )
 
 
+def _shape(command: AtaCommand) -> Shape | None:
+    if command.command == _SMART:
+        return _SMART_READS.get(command.feature & 0xFF)
+    return _ATA.get(command.command)
+
+
 def ata_reads(command: AtaCommand) -> bool:
     """Tell whether a disk may be sent this in any case."""
-    if command.command == _SMART:
-        return command.feature & 0xFF in _SMART_READS
-    return command.command in _ATA
+    return _shape(command) is not None
+
+
+def ata_fits(command: AtaCommand, size: int, block_size: int) -> bool:
+    """Tell whether a command that reads comes with its own protocol, and with room for its data.
+
+    What a device does with others is anybody's guess: one known model ends its process.
+    """
+    shape = _shape(command)
+    if shape is None:
+        return True
+    if shape is Shape.NOTHING:
+        return command.transfer is Transfer.NON_DATA
+    if command.transfer is not (Transfer.PIO_IN if shape in _BY_PIO else Transfer.DMA_IN):
+        return False
+    count = command.count or (1 << 16 if command.extended else 1 << 8)
+    unit = block_size if shape in _BLOCKS else _SECTOR
+    return size == (_SECTOR if shape in _ONE else count * unit)
 
 
 def ata_is_the_drivers(command: AtaCommand) -> bool:

@@ -21,7 +21,12 @@ from redbear_host.classes.commands import (
 )
 from redbear_host.classes.diskio import DiskIo
 from redbear_host.classes.ioctl import facts, health, pages, sat
-from redbear_host.classes.ioctl.allowed import ata_is_the_drivers, ata_reads, packet_reads
+from redbear_host.classes.ioctl.allowed import (
+    ata_fits,
+    ata_is_the_drivers,
+    ata_reads,
+    packet_reads,
+)
 from redbear_host.classes.ioctl.facts import Facts
 from redbear_host.classes.ioctl.forward import Forwarder
 from redbear_host.classes.ioctl.nvme import IDENTIFY, PAGE
@@ -325,6 +330,10 @@ class Target:
         if translated is None or self._forwarder is None:
             return illegal()
         command, length, asks = translated
+        if command.transfer in (Transfer.PIO_OUT, Transfer.DMA_OUT) and len(data) < length:
+            return illegal()  # it brought nothing to send
+        if not ata_fits(command, length, self._io.block_size):
+            return illegal()
         alters = not ata_reads(command)
         result, found = yield from self._forwarder.ata(
             command, length, data[:length], alters=alters
