@@ -22,7 +22,7 @@ _AT_STATX_DONT_SYNC: Final = 0x4000  # linux/stat.h: ask the file's server nothi
 _STATX_BYTES: Final = 256
 _STATX_DEVICE: Final = Struct("=II")  # stx_dev_major stx_dev_minor
 _STATX_DEVICE_AT: Final = 136
-_ASLEEP_WITHIN_S: Final = 0.5  # it has just called, and is on its way to sleep
+_ASLEEP_WITHIN_S: Final = 1.0  # it has just called, and is on its way to sleep
 _PIECE: Final = 64 << 10
 _MOST_ADDRESS: Final = 1 << 56
 _MAPPING: Final = re.compile(rb"(?m)^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ ([0-9a-f]+):([0-9a-f]+) ")

@@ -59,8 +59,8 @@ from redbear_host.scheme.clients import (
     Verb,
 )
 
-_HELD_MOST_S: Final = 1.0
-_STOPPED_WITHIN_S: Final = 1.0
+_HELD_MOST_S: Final = 2.0
+_STOPPED_WITHIN_S: Final = 5.0  # it is a matter of scheduling only, on a machine that is busy
 _IDLE_S: Final = 30.0
 _QUIET_S: Final = 1.0
 
@@ -97,7 +97,6 @@ class Holder:
 
         timer = threading.Timer(_HELD_MOST_S, expire)
         timer.daemon = True
-        timer.start()
         try:
             signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
             deadline = time.monotonic() + _STOPPED_WITHIN_S
@@ -105,6 +104,7 @@ class Holder:
                 if time.monotonic() > deadline:
                     raise Refused(e.EIO, "the daemon does not stop")
                 time.sleep(0)
+            timer.start()
             yield held
         except ProcessLookupError:
             raise Refused(e.EIO, "the daemon has ended") from None
@@ -121,8 +121,11 @@ class Holder:
         try:
             for thread in os.listdir(self._tasks):
                 with open(f"{self._tasks}/{thread}/stat", "rb") as file:
-                    if file.read().rsplit(b") ", 1)[1][:1] not in (b"T", b"t"):
-                        return False
+                    state = file.read().rsplit(b") ", 1)[1][:1]
+                if state in (b"Z", b"X"):
+                    raise Refused(e.EIO, "the daemon has ended")
+                if state not in (b"T", b"t"):
+                    return False
         except (OSError, IndexError):
             raise Refused(e.EIO, "the daemon has ended") from None
         return True

@@ -36,7 +36,7 @@ STAGING_BYTES: Final = 2 * HALF_BYTES
 ASK: Final = Struct("=IIIIQIII")  # verb number thread command argument, bytes of head sense data
 ANSWER: Final = Struct("=IIIII")  # number errno, bytes of head command data
 
-_WITHIN_S: Final = 5.0
+_WITHIN_S: Final = 20.0
 _MOST_WAITING: Final = 256
 
 
