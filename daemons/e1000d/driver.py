@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeVar
 
 from daemons.e1000d import nvm
 from daemons.e1000d.configuration import Configuration, Wishes
@@ -41,6 +41,7 @@ from redbear_host.hw.ports import Clock, InterruptKind, PciFunction
 
 __all__ = ["Card", "Counters", "State", "Wishes"]
 
+RING_LEAST: Final = 64  # entries
 RESET_S: Final = 0.1  # for CTRL.RST to clear, and for what the card loads then
 MASTER_S: Final = 0.1  # for requests on the bus to end (82574 5.2.3.3)
 LOADS_S: Final = 0.005  # a card without EECD.AUTO_RD is given this long
@@ -51,6 +52,7 @@ RESETS_MOST: Final = 5  # within RESETS_S; one more and the card is left alone f
 RESETS_S: Final = 30.0
 SETTLES_S: Final = 2.0  # an inherited promiscuous mode that nobody asks for again ends then
 
+_Ring = TypeVar("_Ring", ReceiveRing, TransmitRing)
 _SPEEDS: Final = {Speed.MBPS_10: 10, Speed.MBPS_100: 100}
 _ALL: Final = Causes.of(GONE)
 _LINK: Final = Causes(LSC=True, RXSEQ=True).raw
@@ -85,11 +87,6 @@ class Counters:
     nonsense: int = 0  # descriptors that cannot be
     late_interrupts: int = 0  # frames or room that a tick found before their interrupt came
     adopted: int = 0  # 1 when the card was taken over as it ran
-
-
-def _power(entries: int) -> int:
-    """Round up to a power of two."""
-    return 1 << (entries - 1).bit_length()
 
 
 def _ignore() -> None:
@@ -134,14 +131,14 @@ class Card:
         self.phy: Final = Phy(self._regs, clock)
         self._filters: Final = Filters(mmio)
         self._statistics: Final = Statistics(mmio)
-        self._rx: Final = ReceiveRing(
-            function.dma, _power(wishes.receive), self.max_frame, bool(wishes.vlan),
+        self._rx: Final = self._fitting(wishes.receive, lambda entries: ReceiveRing(
+            function.dma, entries, self.max_frame, bool(wishes.vlan),
             mmio.write32, self._regs.RDT.offset,
-        )  # fmt: skip
-        self._tx: Final = TransmitRing(
-            function.dma, _power(wishes.transmit), self.max_frame, wishes.vlan,
+        ))  # fmt: skip
+        self._tx: Final = self._fitting(wishes.transmit, lambda entries: TransmitRing(
+            function.dma, entries, self.max_frame, wishes.vlan,
             mmio.write32, self._regs.TDT.offset,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._tx.on_full = self._ask_for_room
         self._watch: Final = Watch(self._regs, self._rx, self._tx)
         self._vlan: Final = wishes.vlan
@@ -165,6 +162,18 @@ class Card:
         self.slots: Final = self._tx.slots
         self.commit: Final = self._tx.commit
         self.flush_queue: Final = self._tx.flush_queue
+
+    def _fitting(self, wanted: int, make: Callable[[int], _Ring]) -> _Ring:
+        """Make a ring of `wanted` entries, rounded up to a power of two, or of fewer if need be."""
+        entries = 1 << (wanted - 1).bit_length()
+        while True:
+            try:
+                return make(entries)
+            except MemoryError as error:
+                if entries <= RING_LEAST:
+                    raise
+                _log.warning("%s: a ring of %d is too large: %s", self._name, entries, error)
+                entries //= 2
 
     # -- start and stop ----------------------------------------------------------------------------
 

@@ -67,10 +67,10 @@ class ReceiveRing:
         looked_at = _DONE | _END | _TAGGED if tagged else _DONE | _END
         # One byte's translation: all that is usual becomes `_FULL`.
         self._usual: Final = bytes(byte & looked_at == self._must for byte in range(256))
-        self._ring: Final = dma.alloc(entries * _SIZE)
         self._end: Final = entries * BSIZE
         spare = -(-max_frame // BSIZE) * BSIZE
         self._buffers: Final = dma.alloc(self._end + spare)
+        self._ring: Final = dma.alloc(entries * _SIZE)
         self.iova: Final = self._ring.iova
         self.size: Final = self._ring.size
         fresh = bytearray(self._ring.size)

@@ -56,9 +56,9 @@ class TransmitRing:
         self._max: Final = max_frame
         self._write: Final = write
         self._register: Final = register
-        self._ring: Final = dma.alloc(entries * _SIZE)
         stride = -(-max_frame // BSIZE) * BSIZE
         self._memory: Final = dma.alloc(entries * stride)
+        self._ring: Final = dma.alloc(entries * _SIZE)
         self.iova: Final = self._ring.iova
         self.size: Final = self._ring.size
         command = TxCommand(EOP=True, IFCS=True, VLE=bool(tag)).raw

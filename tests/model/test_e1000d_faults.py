@@ -234,6 +234,14 @@ def test_a_card_limits_the_longest_frame_to_what_it_can() -> None:
     assert bench.card.max_frame == 9014
 
 
+def test_rings_that_do_not_fit_into_dma_memory_are_made_smaller() -> None:
+    bench = Bench(wishes=Wishes(receive=1000, transmit=4096, max_frame=16124))
+    bench.start()
+    assert len(bench.card.slots(9999)) == 255  # of 8 MiB, 2 are for receiving
+    bench.send(frame(16124))
+    assert bench.model.sent == [frame(16124)]
+
+
 def test_a_vlan_is_put_in_and_taken_off() -> None:
     bench = Bench(wishes=Wishes(64, 64, vlan=77))
     bench.start()
