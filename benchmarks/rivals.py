@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -117,14 +118,26 @@ def ours(kind: str, seconds: float) -> list[tuple[str, float]]:
 
 def scheme(kind: str, seconds: float) -> list[tuple[str, float]]:
     """Measure what programs see of our daemon: libredox ones by ring, plain ones through FUSE."""
-    subprocess.run(
-        [*COMMAND, "up", "--detach", "--device", ADDRESS],
-        check=True, timeout=120, stdout=sys.stderr,
-    )  # fmt: skip
+    figures = served(seconds, "")
+    if kind == "nvme":
+        quick = served(seconds, "[daemon.nvmed]\nquick = true\n")
+        figures += [(f"quick {name}", value) for name, value in quick]
+    return figures
+
+
+def served(seconds: float, settings: str) -> list[tuple[str, float]]:
+    """Measure both doors of one instance."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(settings)
+        file.flush()
+        subprocess.run(
+            [*COMMAND, "up", "--detach", "--config", file.name, "--device", ADDRESS],
+            check=True, timeout=120, stdout=sys.stderr,
+        )  # fmt: skip
     try:
         name = next(one for one in os.listdir("/scheme") if one.startswith("disk."))
         number = next(one for one in sorted(os.listdir(f"/scheme/{name}")) if one.isdigit())
-        file = Path("/scheme", name, number)
+        disk = Path("/scheme", name, number)
         figures = []
         for verb in ("read", "write"):
             for depth in (1, DEPTH):
@@ -136,7 +149,7 @@ def scheme(kind: str, seconds: float) -> list[tuple[str, float]]:
                 ("libaio", "4k", DEPTH, LIBAIO),
                 ("psync", "1M", 1, PSYNC),
             ):
-                value = fio(file, verb, size, depth, options, seconds)
+                value = fio(disk, verb, size, depth, options, seconds)
                 figures.append((f"file {engine} {verb} {size} depth {depth}", value))
         return figures
     finally:
