@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _ORDER_MOST: Final = 1 << 16  # bytes
 _PATIENCE_S: Final = 1.0  # whoever connects has its order ready
+_NONSENSE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
+_REPORT: Final = "it is a fault of redbear-host; see: redbear-host logs supervisor"
 _UCRED: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 Carry: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -82,6 +84,10 @@ class Orders:
                 raise ConfigError("an order is a JSON object")
             with redirect_stderr(_Teller(caller)):
                 return {"done": self._carry(order)}
+        except _NONSENSE as error:
+            # It is a fault of ours, and must not cost everyone else the whole instance.
+            log.exception("an order could not be carried out")
+            return {"error": f"this cannot be done: {error!r}", "hint": _REPORT, "transport": True}
         except (OSError, RedbearError) as error:
             log.warning("%s", error)
             hint = error.hint if isinstance(error, ConfigError | TransportError) else ""

@@ -141,7 +141,7 @@ class Spawner:
             supervisor.functions.learn(planned.take(supervisor), supervisor.services)
             planned.start(supervisor, self._wanted)
             start_class_services(supervisor, self._wanted)
-        except (OSError, RedbearError):
+        except BaseException:
             holding = supervisor.held(address)
             if holding is not None:
                 self._let_go(holding)

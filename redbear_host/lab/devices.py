@@ -27,6 +27,7 @@ ALL: Final = "all"  # in place of a name: one of each that there is a daemon for
 SLOTS: Final = range(4, 25)  # places on bus 0 that are ours to use
 
 _SIZE: Final = Size(64 << 20)
+_SIZE_MOST: Final = Size(16 << 40)  # what a file of ext4 may have
 _BLOCKS: Final = {"512": 512, "4096": 4096}
 _NAMESPACES_MAX: Final = 16
 _VECTORS_MAX: Final = 32  # what a machine has for one function
@@ -150,6 +151,8 @@ class LabDevice:
             raise self._wrong("size", "write for example 64M or 1G") from error
         if size < 1 << 20:
             raise self._wrong("size", "a disk has at least 1M")
+        if size > _SIZE_MOST:
+            raise self._wrong("size", f"a disk has at most {_SIZE_MOST >> 40}T")
         return size
 
     def _make(self, path: Path) -> Path:

@@ -95,6 +95,7 @@ def test_pcid_knows_what_was_added_in_its_next_life(up):
     [
         (("add", "--lab", "floppy"), 2, "no device 'floppy'"),
         (("add", "--lab", "nvme:size=elephant"), 2, "elephant"),
+        (("add", "--lab", "nvme:size=9999999T"), 2, "at most"),
         (("add", "--lab", "vga"), 2, "no daemon drives"),
         (("add", "--lab", "e1000:peer=netns:no-such-namespace"), 2, "ip netns add"),
         (("add", "--lab", "nvme:file=/no/such/folder.img"), 3, "folder.img"),
@@ -125,8 +126,12 @@ def test_nothing_is_added_where_nothing_is_up(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "order", [b"", b"[]", b"{}", b"\xff", b'{"add": "lab"}', b'{"remove": 7}', b"[" * 20000]
-)
+    "order",
+    [
+        b"", b"[]", b"{}", b"\xff", b'{"add": "lab"}', b'{"remove": 7}', b"[" * 20000,
+        b'{"add": "lab", "name": "nvme", "options": {"file": "/tmp/a\\u0000b"}}',
+    ],
+)  # fmt: skip
 def test_an_order_that_is_none_changes_nothing(up, order):
     before = up.status["daemons"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:

@@ -67,7 +67,8 @@ def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "nvme:size=big", "nvme:size=4K", "nvme:block=1024", "nvme:namespaces=0",
+        "nvme:size=big", "nvme:size=4K", "nvme:size=9999999T", "nvme:block=1024",
+        "nvme:namespaces=0",
         "nvme:namespaces=17", "nvme:mdts=x", "nvme:mdts=²", "nvme:vectors=33", "nvme:serial=",
         "nvme:serial=with space", "nvme:serial=" + "x" * 21, "nvme:file=.", "e1000:mac=52:54",
         "e1000:peer=", "e1000:peer=USER", "e1000:peer=user:", "e1000:peer=none:x",
