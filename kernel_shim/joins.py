@@ -25,12 +25,12 @@ wire and gives the card another address.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from kernel_shim import keepable
 from kernel_shim.service import Running, State
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
@@ -97,7 +97,7 @@ class Joins:
                 continue
             for by, wire in lost.wires.items():
                 running.tell({"part": scheme.name, "by": by})
-                os.close(wire.fd)
+                keepable.close(wire.fd)
             for service in self._for(scheme.name):
                 service.tell({"without": scheme.name})
 
@@ -151,15 +151,17 @@ class Joins:
         """Put a wire in.
 
         EACCES for a scheme the service is not for, ENODEV for one that is not served, EINVAL
-        without a descriptor where there is no wire yet.  The descriptor is taken out of `fds`.
+        without a descriptor where there is no wire yet, and for one that may not be held
+        (`kernel_shim.keepable`).  The descriptor is taken out of `fds`.
         """
         name, service = str(said["join"]), running.service.name
         scheme = self._scheme(running, name)
         mac = None if said.get("mac") is None else _mac(said["mac"])
         wire = scheme.wires.get(service)
         if fds:
+            _check(fds[0])
             if wire is not None:
-                os.close(wire.fd)
+                keepable.close(wire.fd)
             wire = scheme.wires[service] = _Wire(fds.pop(), mac)
         elif wire is None:
             raise Refused(e.EINVAL)
@@ -174,20 +176,21 @@ class Joins:
         wire = scheme.wires.pop(service, None)
         if wire is None:
             raise Refused(e.ENOTCONN)
-        os.close(wire.fd)
+        keepable.close(wire.fd)
         scheme.driver.tell({"part": name, "by": service})
 
     def keep(self, running: Running, said: Mapping[str, Any], fds: list[int]) -> None:
         """Hold a descriptor for a service's successors; it takes the place of one so named.
 
-        EINVAL without one, ENFILE for too many.
+        EINVAL without one that may be held (`kernel_shim.keepable`), ENFILE for too many.
         """
         name = str(said["keep"])[:_NAME_MOST]
         kept = self._kept.setdefault(running.service.name, {})
         if not fds:
             raise Refused(e.EINVAL)
+        _check(fds[0])
         if name in kept:
-            os.close(kept.pop(name))
+            keepable.close(kept.pop(name))
         elif len(kept) >= _KEPT_MOST:
             raise Refused(e.ENFILE)
         kept[name] = fds.pop()
@@ -197,20 +200,20 @@ class Joins:
         for name, scheme in self._schemes.items():
             wire = scheme.wires.pop(service, None)
             if wire is not None:
-                os.close(wire.fd)
+                keepable.close(wire.fd)
                 scheme.driver.tell({"part": name, "by": service})
         for fd in self._kept.pop(service, {}).values():
-            os.close(fd)
+            keepable.close(fd)
 
     def close(self) -> None:
         """Let go of all descriptors."""
         for scheme in self._schemes.values():
             for wire in scheme.wires.values():
-                os.close(wire.fd)
+                keepable.close(wire.fd)
             scheme.wires.clear()
         for kept in self._kept.values():
             for fd in kept.values():
-                os.close(fd)
+                keepable.close(fd)
         self._schemes.clear()
         self._kept.clear()
 
@@ -237,6 +240,11 @@ class Joins:
     def _tell(self, name: str) -> None:
         for service in self._for(name):
             service.tell({"with": name, "facts": self._schemes[name].facts})
+
+
+def _check(fd: int) -> None:
+    if not keepable.is_known(fd):
+        raise Refused(e.EINVAL)
 
 
 def _mac(text: object) -> str:

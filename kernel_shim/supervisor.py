@@ -27,6 +27,7 @@ from kernel_shim.functions import Functions
 from kernel_shim.guardian import start_guardian
 from kernel_shim.holding import Holding
 from kernel_shim.joins import Joins
+from kernel_shim.keepable import let_go
 from kernel_shim.mounted import MountedScheme
 from kernel_shim.programs import ProgramSchemes
 from kernel_shim.rundir import RunDir
@@ -332,8 +333,10 @@ class Supervisor:
         try:
             self._on_message(running, said, fds)
         finally:
-            for fd in fds:  # what nobody has taken out
-                os.close(fd)
+            if not let_go(fds):  # what nobody has taken out
+                # Each may have cost us a thread, which waits for ever: no more of them.
+                log.error("%s hands us what no daemon has; it is ended", running.service.name)
+                self.restart(running)
 
     def _on_message(self, running: Running, said: bytes, fds: list[int]) -> None:
         message = _parsed(said)

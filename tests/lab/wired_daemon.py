@@ -1,6 +1,7 @@
 """A daemon that says what it is told to, with descriptors, and writes down what it hears.
 
-Options: `says`, a list of messages and of how many descriptors go with each, and `notes`, a file in
+Options: `says`, a list of messages and of how many descriptors go with each (of memory, or of the
+file that a message calls "fd"), and `notes`, a file in
 which each line is what a life was set up with or told later; a descriptor is noted as what it leads
 to.
 """
@@ -27,7 +28,11 @@ def main() -> None:
 
         def babble():
             for message, count in daemon.options.get("says", ()) if daemon.life == 1 else ():
-                fds = [os.memfd_create(f"wire {index}") for index in range(count)]
+                path = message.get("fd") if isinstance(message, dict) else None
+                fds = [
+                    os.open(path, os.O_RDWR) if path else os.memfd_create(f"wire {index}")
+                    for index in range(count)
+                ]
                 socket.send_fds(daemon._control, [json.dumps(message).encode()], fds)
                 for fd in fds:
                     os.close(fd)
