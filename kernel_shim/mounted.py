@@ -57,7 +57,8 @@ class MountedScheme:
         return any(events & select.POLLERR for _, events in poll.poll(0))
 
     def fail(self) -> None:
-        """Break the connection: who waits, and who comes later, gets an error (ENOTCONN)."""
+        """Break both doors: who waits, and who comes later, gets an error (ENOTCONN, ENODEV)."""
+        self.listener.close()  # who has called and was not answered hears of it as well
         for _, _, minor in mount.mounts_below(self.path):
             mount.abort(minor)
 

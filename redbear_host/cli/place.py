@@ -70,6 +70,7 @@ def _where_it_is(spelling: str, mount: Path, names: Sequence[str]) -> str:
     target = file_of(spelling, mount)
     if target.is_relative_to(mount) and target.parent != mount:
         scheme = target.relative_to(mount).parts[0]
-        if scheme in names and (mount / scheme).is_dir():
+        # Not Path.is_dir, which has no answer for a scheme whose daemon was given up.
+        if scheme in names and os.path.isdir(mount / scheme):
             return f"to see what is there: redbear-host ls {scheme}:"
     return did_you_mean(Path(spelling).name.split(":")[0], names)

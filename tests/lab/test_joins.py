@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 
@@ -237,3 +238,29 @@ def test_numbers_that_are_none_end_nobody(instance):
         [{"part": "network.a", "id": 3}, 0],
     )
     instance.heard("stack", {"answer": 3, "errno": e.ENOTCONN})
+
+
+def test_what_the_shim_could_not_let_go_of_is_not_held_and_ends_who_sends_it(instance):
+    instance.begin("card", "network.a")
+    stack = service(instance, [{"keep": "x", "id": 1, "fd": "/dev/null"}, 1])
+    instance.wait(lambda: stack.life == 2 and stack.state is State.READY)
+    assert instance.notes("stack")[-1] == [{"life": 2, "with": {"network.a": {}}}, []]
+
+
+def test_who_calls_a_daemon_that_is_given_up_is_told_so(instance):
+    card = instance.begin("card", "network.a")
+    path = str(instance.folder / "run/ring/network.a")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as early:
+        early.settimeout(10)
+        os.kill(card.pid, signal.SIGSTOP)
+        early.connect(path)
+        card.gone = True  # its device
+        os.kill(card.pid, signal.SIGKILL)
+        instance.wait(lambda: card.state is State.FAILED)
+        with suppress(ConnectionResetError):
+            assert early.recv(1) == b""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as late,
+        pytest.raises(ConnectionRefusedError),
+    ):
+        late.connect(path)
