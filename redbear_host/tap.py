@@ -97,7 +97,8 @@ def inside(namespace: str) -> Iterator[None]:
         path = Path("/proc", namespace, "ns/net")
     with ExitStack() as held:
         try:
-            there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Not to wait, should it be a FIFO.
+            there = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise ConfigError(
@@ -111,6 +112,10 @@ def inside(namespace: str) -> Iterator[None]:
         try:
             linux.setns(there, linux.CLONE_NEWNET)
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise ConfigError(
+                    f"{path} is no network namespace", "see what there is with: ip netns list"
+                ) from error
             raise TransportError(
                 f"the network namespace {namespace} cannot be entered: {error.strerror}",
                 "run it with sudo",

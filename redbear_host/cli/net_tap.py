@@ -27,6 +27,7 @@ from redbear_host.errors import ConfigError, TransportError
 HELP: Final = "give a network namespace an interface on a card, until Ctrl-C"
 
 _ANY_NAME: Final = "rb%d"
+_LOOK_MS: Final = 1000  # between two looks whether the interface is still there
 _TRIES: Final = 8  # drivers that die one after another while they are handed the TAP
 
 
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             with _joined(folder, made.fd) as card:
                 shown = ", ".join(["", *map(str, addresses)])
                 print(f"{made.name}{where} is {folder.name} ({mac.hex(':')}{shown})", flush=True)
-                _wait(card)
+                _wait(card, made)
             while True:
                 began = time.monotonic()
                 with _joined(folder, made.fd) as card:
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
                         f"{made.name}: the driver was restarted, joined again after {took} ms",
                         flush=True,
                     )
-                    _wait(card)
+                    _wait(card, made)
         except KeyboardInterrupt:
             print(f"{made.name}{where} is taken back", flush=True)
     return 0
@@ -129,9 +130,15 @@ def _joined(folder: Path, fd: int) -> Frames:
     raise TransportError(f"{folder.name} cannot be joined")  # not reached: the last turn ends
 
 
-def _wait(card: Frames) -> None:
-    """Wait until the driver has died."""
-    poll = select.poll()
-    poll.register(card.fileno(), select.POLLIN)
+def _wait(card: Frames, made: tap.Tap) -> None:
+    """Wait until the driver has died; `TransportError` once the interface is there no more."""
+    driver, interface = select.poll(), select.poll()
+    driver.register(card.fileno(), select.POLLIN)
+    interface.register(made.fd, 0)  # its frames are the driver's affair
     while not card.ended:
-        poll.poll()
+        if interface.poll(0):  # POLLERR; Linux wakes nobody for it, so it is looked at
+            raise TransportError(
+                f"the interface {made.name} has been removed by somebody else",
+                "make it again with: redbear-host net tap",
+            )
+        driver.poll(_LOOK_MS)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from network_namespaces import has_carrier, inside, interface, namespace, until
-from up_rig import COMMAND, Up
+from up_rig import COMMAND, Up, redbear
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -152,3 +154,38 @@ def test_down_ends_a_tap_with_a_sentence(tmp_path, here):
     assert "cannot be joined" in tap.err
     assert "Traceback" not in tap.err
     assert interface("rb0", here) is None
+
+
+def test_an_interface_that_somebody_removes_ends_its_tap_with_a_sentence(wired, here):
+    with joined(wired, here) as tap:
+        inside(here, "ip", "link", "delete", "rb0")
+        tap.process.wait(20)
+    assert tap.process.returncode == 3
+    assert "rb0 has been removed" in tap.err
+    assert "Traceback" not in tap.err
+
+
+def test_a_card_whose_driver_is_given_up_is_joined_by_nobody(tmp_path, here):
+    with namespace() as far, Up(tmp_path, "--lab", f"e1000:peer=netns:{far}/far") as up:
+        tap = Tap(up, "--netns", here)
+        assert "rb0" in tap.lines[0]
+        state = json.loads((up.run_dir / "state.json").read_text())
+        (qemu,) = (one["pid"] for one in state["processes"] if "QEMU" in one["name"])
+        os.kill(qemu, signal.SIGKILL)
+        until(lambda: up.daemon("e1000d")["gone"])
+        os.kill(up.daemon("e1000d")["pid"], signal.SIGKILL)
+        with tap:
+            tap.process.wait(20)
+        late = redbear("net", "tap", *up.where, "--netns", here)
+    assert (tap.process.returncode, late.returncode) == (3, 2)
+    assert "cannot be joined" in tap.err
+    assert "Traceback" not in tap.err + late.stderr
+    assert interface("rb0", here) is None
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
+def test_a_file_is_no_network_namespace(wired, tmp_path, make):
+    make(tmp_path / "odd")
+    done = redbear("net", "tap", *wired.where, "--netns", tmp_path / "odd", timeout=20)
+    assert done.returncode == 2
+    assert "is no network namespace" in done.stderr
