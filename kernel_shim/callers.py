@@ -1,7 +1,7 @@
 """A thread that waits in an ioctl: what the kernel says of it, and its memory.
 
-Everything here is asked of the kernel, through a directory of /proc that was opened once: it stands
-for that one thread, also when its number is given to another.
+What it does is asked of the kernel through a directory of /proc that was opened once: that stands
+for this one thread, also when its number is given to another.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Caller:
     """One thread of a client; `close` it."""
 
     def __init__(self, thread: int) -> None:
-        """Open its directory and its memory; ESRCH where there is no such thread."""
+        """Open its directory; ESRCH where there is no such thread."""
         if not 0 < thread < 1 << 31:
             raise Refused(e.ESRCH, f"there is no thread {thread}")
         flags = os.O_RDONLY | os.O_CLOEXEC
@@ -50,15 +50,10 @@ class Caller:
             self._folder: Final = os.open(f"/proc/{thread}", flags | os.O_DIRECTORY)
         except OSError as error:
             raise Refused(e.ESRCH, f"thread {thread}: {error.strerror}") from error
-        try:
-            self._memory: Final = os.open("mem", os.O_RDWR | os.O_CLOEXEC, dir_fd=self._folder)
-        except OSError as error:
-            os.close(self._folder)
-            raise Refused(e.EACCES, f"the memory of thread {thread}: {error.strerror}") from error
+        self._thread: Final = thread
 
     def close(self) -> None:
         """Let go of it."""
-        os.close(self._memory)
         os.close(self._folder)
 
     def _read(self, name: str) -> bytes:
@@ -105,33 +100,37 @@ class Caller:
                 return True
         return False
 
+    # Its number stands for this very thread as long as that waits.  Unlike /proc/THREAD/mem, these
+    # calls do to memory only what the client itself may do, and end when this process is killed.
+
     def read(self, at: int, size: int, still: Callable[[], object]) -> bytes:
-        """Read `size` bytes of its memory at `at`; EFAULT if they are not there.
+        """Read `size` bytes of its memory at `at`; EFAULT if it cannot read them itself.
 
         `still` is called before each piece, and raises when there is to be no more.
         """
-        found = bytearray()
-        for done, part in _pieces(at, size):
-            still()
-            try:
-                data = os.pread(self._memory, part, at + done)
-            except OSError:
-                data = b""
-            if len(data) != part:
-                raise Refused(e.EFAULT, f"{part} bytes at {at + done:#x} cannot be read")
-            found += data
+        found = bytearray(size)
+        self._copy(linux.process_vm_readv, at, memoryview(found), still)
         return bytes(found)
 
-    def write(self, at: int, data: bytes | memoryview, still: Callable[[], object]) -> None:
+    def write(self, at: int, data: memoryview, still: Callable[[], object]) -> None:
         """Write its memory at `at`; as `read`."""
-        for done, part in _pieces(at, len(data)):
+        self._copy(linux.process_vm_writev, at, data, still)
+
+    def _copy(
+        self,
+        call: Callable[[int, int, memoryview], int],
+        at: int,
+        place: memoryview,
+        still: Callable[[], object],
+    ) -> None:
+        for done, part in _pieces(at, len(place)):
             still()
             try:
-                written = os.pwrite(self._memory, data[done : done + part], at + done)
+                copied = call(self._thread, at + done, place[done : done + part])
             except OSError:
-                written = 0
-            if written != part:
-                raise Refused(e.EFAULT, f"{part} bytes at {at + done:#x} cannot be written")
+                copied = 0
+            if copied != part:
+                raise Refused(e.EFAULT, f"{part} bytes at {at + done:#x} are out of its reach")
 
 
 def _pieces(at: int, size: int) -> Iterator[tuple[int, int]]:

@@ -14,17 +14,17 @@ A question names a thread, an ioctl and its argument.  All of it is checked agai
 
 **Why nothing can change between look and copy.**  A thread whose FUSE request was taken leaves the
 ioctl only when that is answered, even if it is killed; and only the daemon answers.  So the daemon
-is stopped (SIGSTOP) before the first look, and goes on after the last byte.  The thread itself is
-held by its directory in /proc and its memory by a file opened through that, so neither number is
-looked up twice.  What is left: root may break the connection in that moment (the shim does so only
-when the daemon is dead), a daemon that was taken over may have handed its connection to an
-accomplice, who then can answer; the accomplice's gain is that bytes which the client was to get
-anyway arrive after its ioctl has ended.  Other threads of the client may rewrite the record, as
-they may under Linux's own ioctls; it is read once in each question.
+is stopped (SIGSTOP) before the first look, and goes on after the last byte.  What is left: root may
+break the connection in that moment (the shim does so only when the daemon is dead), a daemon that
+was taken over may have handed its connection to an accomplice, who then can answer; the
+accomplice's gain is that bytes which the client was to get anyway arrive after its ioctl has ended.
+Other threads of the client may rewrite the record, as they may under Linux's own ioctls; it is read
+once in each question.
 
 **Why it cannot hang.**  Memory that is a mapping of the daemon's own files could only come from the
-daemon, which is stopped: it is refused.  If other memory takes long, the daemon goes on after
-`_HELD_MOST_S` and the question is answered with an error.
+daemon, which is stopped: it is refused.  If other memory takes long (a client may serve it itself,
+by userfaultfd or FUSE), the daemon goes on after `_HELD_MOST_S`, the question is answered with an
+error, and this process, which can do nothing else while it waits, ends: the next one has another.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Holder:
     def __init__(self, pid: int, pidfd: int) -> None:
         self._tasks: Final = f"/proc/{pid}/task"
         self._pidfd: Final = pidfd
+        self.on_late: Callable[[], object] = lambda: None
+        """Called, by another thread, when the daemon goes on before the last byte."""
 
     @contextmanager
     def __call__(self) -> Iterator[Held]:
@@ -94,6 +96,7 @@ class Holder:
         def expire() -> None:
             held.over = True
             self._go_on()
+            self.on_late()
 
         timer = threading.Timer(_HELD_MOST_S, expire)
         timer.daemon = True
@@ -143,6 +146,7 @@ class Copying:
         self._devices: Final = devices
         self._hold: Final = hold
         self._quiet_until = 0.0
+        self._number = 0  # of the question
 
     def answer(self, question: bytes) -> bytes:
         """Do what is asked if it is right, and say how it went."""
@@ -150,6 +154,7 @@ class Copying:
             self._complain(f"a question of {len(question)} bytes is none")
             return ANSWER.pack(0, e.EINVAL, 0, 0, 0)
         verb, number, thread, command, argument, *sizes = ASK.unpack(question)
+        self._number = number
         try:
             found = self._do(verb, thread, Waits(0, command, argument), sizes)
         except Refused as refused:
@@ -159,6 +164,11 @@ class Copying:
             self._complain(f"thread {thread}, ioctl {command:#x}: {error}")
             return ANSWER.pack(number, e.ESRCH, 0, 0, 0)
         return ANSWER.pack(number, 0, *found)
+
+    def late(self) -> bytes:
+        """Answer a question whose client's memory does not come."""
+        self._complain("a client's memory did not come in time; another copier goes on")
+        return ANSWER.pack(self._number, e.ETIMEDOUT, 0, 0, 0)
 
     def _complain(self, why: str) -> None:
         """Write it down, once a second at most: a daemon that was taken over may ask for ever."""
@@ -246,7 +256,14 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # a terminal's; it ends with its daemon
     ours = socket.socket(fileno=question_fd)
     staging = memoryview(mmap.mmap(staging_fd, STAGING_BYTES))
-    copying = Copying(staging, devices, Holder(pid, pidfd))
+    holder = Holder(pid, pidfd)
+    copying = Copying(staging, devices, holder)
+
+    def end() -> None:
+        ours.send(copying.late())
+        os._exit(0)
+
+    holder.on_late = end
     poll = select.poll()
     poll.register(ours, select.POLLIN)
     while poll.poll(_IDLE_S * 1000):

@@ -40,6 +40,7 @@ _SYS_PIDFD_GETFD: Final = 438  # on every architecture (asm-generic/unistd.h)
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.mmap.restype = ctypes.c_long
+_libc.process_vm_readv.restype = _libc.process_vm_writev.restype = ctypes.c_ssize_t
 
 
 def _checked(result: int, what: object = None) -> int:
@@ -91,6 +92,24 @@ def syscall(number: int, *arguments: Any) -> int:
     """Call a system call by its number; integers travel as 64-bit words, bytes by address."""
     words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *words))
+
+
+def process_vm_readv(process: int, at: int, place: bytearray | memoryview) -> int:
+    """Fill `place` with another process's memory at `at`; return how many bytes that were."""
+    return _between(_libc.process_vm_readv, process, at, place)
+
+
+def process_vm_writev(process: int, at: int, place: bytearray | memoryview) -> int:
+    """Copy `place`, whose memory may be written, to another process's at `at`; as above."""
+    return _between(_libc.process_vm_writev, process, at, place)
+
+
+def _between(call: Any, process: int, at: int, place: bytearray | memoryview) -> int:
+    size = len(place)
+    anchor = (ctypes.c_char * size).from_buffer(place)
+    ours = (ctypes.c_size_t * 2)(ctypes.addressof(anchor), size)  # struct iovec
+    theirs = (ctypes.c_size_t * 2)(at, size)
+    return _checked(call(process, ours, 1, theirs, 1, ctypes.c_ulong(0)))
 
 
 def map_over(memory: mmap.mmap, fd: int = -1, offset: int = 0) -> None:

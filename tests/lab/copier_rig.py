@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -123,7 +126,13 @@ class Waiting:
     """A process that waits in an SG_IO; its memory is shared with the test."""
 
     def __init__(
-        self, path: Path, *, direction: int, size: int = 4096, foreign: Any = None
+        self,
+        path: Path,
+        *,
+        direction: int,
+        size: int = 4096,
+        foreign: Any = None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self.memory = mmap.mmap(-1, 1 << 17)
         base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
@@ -142,6 +151,7 @@ class Waiting:
         self.pid = os.fork()
         if not self.pid:
             try:
+                prepare()
                 fd = os.open(path, os.O_RDONLY)
                 libc = ctypes.CDLL(None)
                 libc.ioctl(fd, ctypes.c_ulong(i.SG_IO), ctypes.c_void_p(self.argument))
@@ -175,3 +185,13 @@ class Waiting:
 
 def fetch(kept: Kept, waiting: Waiting) -> tuple[int, ...]:
     return kept.ask(Verb.FETCH, waiting.pid, i.SG_IO, waiting.argument)
+
+
+def bring_late(place: int, size: int) -> None:
+    """Make this process's memory at `place` such as is waited for, for ever: userfaultfd(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(323, os.O_CLOEXEC)
+    agree = struct.pack("=QQQ", 0xAA, 0, 0)  # struct uffdio_api
+    missing = struct.pack("=QQQQ", place, size, 1, 0)  # struct uffdio_register
+    fcntl.ioctl(fd, 0xC018AA3F, agree)
+    fcntl.ioctl(fd, 0xC020AA00, missing)

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from copier_rig import WITNESS, Kept, Waiting, fetch
+from copier_rig import WITNESS, Kept, Waiting, bring_late, fetch
 
 from kernel_shim.copier import Copying, Held, Holder
 from redbear_host.abi import errno as e
@@ -175,6 +175,49 @@ def test_memory_that_is_not_there_is_a_fault(kept):
         absent.kill()
         kept.undo.close()
         absent.end()
+
+
+@pytest.mark.parametrize("access", [0, mmap.PROT_READ])
+def test_memory_that_the_client_may_not_write_is_not_written(kept, access):
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page[:] = b"\xa5" * 4096
+    place = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(place), 4096, access) == 0
+    reader = Waiting(kept.point, direction=i.SG_FROM_DEV, foreign=place)
+    kept.stage(DATA_AT, b"d" * 4096)
+    try:
+        stored = kept.ask(Verb.STORE, reader.pid, i.SG_IO, reader.argument, (0, 0, 4096))
+        assert stored[0] == e.EFAULT
+        with open(f"/proc/{reader.pid}/mem", "rb", buffering=0) as memory:
+            memory.seek(place)
+            assert memory.read(4096) == b"\xa5" * 4096
+    finally:
+        reader.kill()
+        kept.undo.close()
+        reader.end()
+
+
+def test_memory_that_never_comes_costs_nobody_else_the_copier(kept, waiting):
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    place = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    slow = Waiting(
+        kept.point,
+        direction=i.SG_TO_DEV,
+        foreign=place,
+        prepare=lambda: bring_late(place, 4096),
+    )
+    try:
+        assert fetch(kept, waiting)[0] == 0
+        for _ in range(2):
+            began = time.monotonic()
+            assert fetch(kept, slow)[0] == e.ETIMEDOUT
+            assert fetch(kept, waiting)[0] == 0
+            assert time.monotonic() - began < 10
+        assert kept.state != "T"
+    finally:
+        slow.kill()
+        kept.undo.close()
+        slow.end()
 
 
 def test_memory_that_only_the_stopped_daemon_could_bring_is_a_fault(kept):
