@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from nvmed_rig import TIMEOUT, started
 
-from daemons.nvmed.state import State
 from daemons.nvmed.regs import AsyncEvent, AsyncEventType, CriticalWarning, Feature
+from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.hw.ports import InterruptKind
 from redbear_host.lab.devices import parse
