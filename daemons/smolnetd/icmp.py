@@ -63,7 +63,8 @@ class IcmpScheme(DatagramScheme):
             return looked
         kind, family, host = _parse(path)
         protocol = _PROTOCOL[family]
-        sock = self.make(family, socket.SOCK_DGRAM if kind == ECHO else socket.SOCK_RAW, protocol)
+        form = socket.SOCK_DGRAM if kind == ECHO else socket.SOCK_RAW
+        sock = self.make(family, form, request, protocol)
         peer = Endpoint(family, host, 0)
         try:
             if kind == ECHO:

@@ -49,7 +49,7 @@ class IpScheme(DatagramScheme):
         if request.caller.uid:
             raise Refused(e.EACCES)
         family, protocol = _parse(path)
-        sock = self.make(family, socket.SOCK_RAW, protocol)
+        sock = self.make(family, socket.SOCK_RAW, request, protocol)
         try:
             headers.take_headers(sock)
         except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from daemons.smolnetd.addresses import Endpoint
 from daemons.smolnetd.handles import TIMEOUTS, Handle, Look, Setting, Waiter
 from daemons.smolnetd.poller import Poller, ready
+from daemons.smolnetd.quota import Quota
 from daemons.smolnetd.stack import Stack
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -37,8 +38,9 @@ class SocketScheme(Scheme, Generic[H]):
     folders: Collection[str] = ()  # besides the root
     settings: Collection[str] = ("hop_limit", *TIMEOUTS)  # by dup
 
-    def __init__(self, stack: Stack, poller: Poller) -> None:
+    def __init__(self, stack: Stack, poller: Poller, quota: Quota | None = None) -> None:
         self.stack: Final = stack
+        self.quota: Final = quota or Quota()
         self.poller: Final = poller
         self.handles: Final[dict[int, H]] = {}
         self._looks: Final[dict[int, Look]] = {}
@@ -163,8 +165,12 @@ class SocketScheme(Scheme, Generic[H]):
 
     # -- sockets -----------------------------------------------------------------------------------
 
-    def make(self, family: int, kind: int, protocol: int = 0, zone: str = "") -> socket.socket:
-        """Make a socket, bound to an interface if one is named."""
+    def make(
+        self, family: int, kind: int, request: Request, protocol: int = 0, zone: str = ""
+    ) -> socket.socket:
+        """Make a socket, bound to an interface if one is named; EMFILE for one too many."""
+        uid = request.caller.uid
+        self.quota.check(uid)
         try:
             sock = self.stack.socket(family, kind, protocol)
         except OSError as error:
@@ -175,6 +181,7 @@ class SocketScheme(Scheme, Generic[H]):
             except OSError as error:
                 sock.close()
                 raise refused(error) from error
+        self.quota.count(sock, uid)
         return sock
 
     @staticmethod

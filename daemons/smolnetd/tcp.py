@@ -21,6 +21,7 @@ from daemons.smolnetd.addresses import Endpoint, Pair, endpoint, of_sockaddr, pa
 from daemons.smolnetd.handles import TIMEOUTS, Handle
 from daemons.smolnetd.listeners import BACKLOG, Listener
 from daemons.smolnetd.poller import Poller, ready
+from daemons.smolnetd.quota import Quota
 from daemons.smolnetd.sockets import SocketScheme, refused
 from daemons.smolnetd.stack import Stack
 from redbear_host.abi import errno as e
@@ -51,9 +52,11 @@ class TcpScheme(SocketScheme[Tcp]):
     folders = (LISTEN,)
     settings = ("hop_limit", "nodelay", *TIMEOUTS)
 
-    def __init__(self, stack: Stack, poller: Poller, patience: float) -> None:
+    def __init__(
+        self, stack: Stack, poller: Poller, patience: float, quota: Quota | None = None
+    ) -> None:
         """Give up on a connection that is not there after `patience` seconds."""
-        super().__init__(stack, poller)
+        super().__init__(stack, poller, quota)
         self._patience: Final = patience
         self._listeners: Final[dict[str, Listener]] = {}
 
@@ -97,7 +100,7 @@ class TcpScheme(SocketScheme[Tcp]):
         """Make a socket and bind it to its local end, if it has one."""
         if ends.local is not None:
             self.may_bind(ends.local, request)
-        sock = self.make(ends.family, socket.SOCK_STREAM, zone=ends.zone)
+        sock = self.make(ends.family, socket.SOCK_STREAM, request, zone=ends.zone)
         if ends.local is not None:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,7 +121,7 @@ class TcpScheme(SocketScheme[Tcp]):
             sock.close()
             raise refused(error) from error
         handle.path = handle_name = str(local)
-        handle.listener = Listener(sock, handle_name, request.caller)
+        handle.listener = Listener(sock, handle_name, request.caller, self.quota)
 
     def _start_listening(self, handle: Tcp) -> None:
         listener = handle.listener
@@ -132,6 +135,9 @@ class TcpScheme(SocketScheme[Tcp]):
         while listener.accepting:
             try:
                 sock = listener.accept()
+            except Refused as refusal:
+                self._refuse_one(listener, refusal.errno)
+                continue
             except OSError as error:
                 self._refuse_one(listener, refused(error).errno)
                 continue

@@ -59,7 +59,7 @@ class UdpScheme(DatagramScheme):
 
     def _bound(self, local: Endpoint, request: Request) -> socket.socket:
         self.may_bind(local, request)
-        sock = self.make(local.family, socket.SOCK_DGRAM, zone=local.zone)
+        sock = self.make(local.family, socket.SOCK_DGRAM, request, zone=local.zone)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sock.bind(local.sockaddr)
