@@ -37,7 +37,7 @@ ASK: Final = Struct("=IIIIQIII")  # verb number thread command argument, bytes o
 ANSWER: Final = Struct("=IIIII")  # number errno, bytes of head command data
 
 _WITHIN_S: Final = 20.0
-_MOST_WAITING: Final = 256
+_MOST_WAITING: Final = 1 << 14  # as many as ioctls can wait (`schemefs.journal`)
 
 
 class Verb(IntEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from block_bench import Call
 
 from redbear_host.abi import flags as f
@@ -78,12 +80,14 @@ class AtaDisk(RamDisk):
 class NvmeDisk(RamDisk):
     """A namespace: Identify and SMART at once, all others fail with INVALID OPCODE."""
 
-    def __init__(self, blocks: int = 64) -> None:
-        super().__init__(blocks, number=1)
+    def __init__(self, blocks: int = 64, max_transfer: int = 1 << 20) -> None:
+        super().__init__(blocks, number=1, max_transfer=max_transfer)
         self.sent: list[NvmeCommand] = []
+        self.rooms: list[int] = []  # bytes that came with each
 
     def nvme(self, command: NvmeCommand, chunk: Room | None, size: int, done: NvmeDone, /) -> None:
         self.sent.append(command)
+        self.rooms.append(0 if chunk is None else size)
         page = bytearray(4096)
         if command.admin and command.opcode == 6:
             page[4:24], page[24:64] = b"NVMESERIAL".ljust(20), b"A SMALL NVME DISK".ljust(40)
@@ -97,6 +101,22 @@ class NvmeDisk(RamDisk):
             assert size <= len(chunk.view)
             chunk.view[:size] = bytes(page[:size]).ljust(size, b"\0")
         done(NvmeResult(0, 0, 0x1234))
+
+
+class SlowNvmeDisk(NvmeDisk):
+    """One that does what it was sent when it is told to."""
+
+    def __init__(self, max_transfer: int) -> None:
+        super().__init__(max_transfer=max_transfer)
+        self.held: list[Callable[[], None]] = []
+
+    def nvme(self, command: NvmeCommand, chunk: Room | None, size: int, done: NvmeDone, /) -> None:
+        super_nvme = super().nvme
+        self.held.append(lambda: super_nvme(command, chunk, size, done))
+
+    def do_it(self) -> None:
+        """Do what came first."""
+        self.held.pop(0)()
 
 
 class Memory:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from block_bench import Call
-from ioctl_bench import AtaDisk, IoctlBench, Memory, NvmeDisk, nvme_head, sg_head
+from ioctl_bench import AtaDisk, IoctlBench, Memory, NvmeDisk, SlowNvmeDisk, nvme_head, sg_head
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -283,6 +283,21 @@ def test_a_reading_command_with_a_protocol_or_a_length_of_another_is_not_sent() 
     assert disk.sent == []
 
 
+@pytest.mark.parametrize("command", [0x24, 0x25, 0x2F, 0x47, 0x20, 0xC8])
+def test_a_count_of_the_other_width_is_not_sent(command: int) -> None:
+    """READ DMA EXT as a command of 28 bits: count 0 is 256 blocks here, and 65536 to the device."""
+    disk = AtaDisk()
+    bench = IoctlBench(disk)
+    protocol = 6 if command in (0x25, 0x47, 0xC8) else 4
+    extended = command not in (0x24, 0x25, 0x2F, 0x47)
+    size = 512 if extended else 256 * 512
+    # Whatever lies there: the length is that of the transfer, and fits.
+    cdb = bytes([0x85, protocol << 1 | extended, 0x0F, 0, 0, 0, extended, *bytes(7), command, 0])
+    status, sense, _ = bench.scsi(cdb, size)
+    assert (status, sense[2]) == (2, 5)
+    assert disk.sent == []
+
+
 def test_a_destructive_disk_takes_all_but_the_drivers_own_by_a_writable_file() -> None:
     disk = AtaDisk()
     bench = IoctlBench(disk, destructive=True)
@@ -331,13 +346,14 @@ def test_the_drivers_own_nvme_commands_are_never_a_clients() -> None:
     bench = IoctlBench(disk, destructive=True)
     for opcode in (0x00, 0x01, 0x04, 0x05, 0x08, 0x0C, 0x18, 0x1C, 0x7C):
         assert passed(bench, NvmeCommand(True, opcode))[0].error == e.EPERM
-    for feature in (0x07, 0x0B):
+    for feature in (0x07, 0x0B, 0x0D, 0x0F):
         assert passed(bench, NvmeCommand(True, 9, cdw10=feature))[0].error == e.EPERM
     assert disk.sent == []
 
 
 def test_a_controller_is_never_given_less_memory_than_it_will_use() -> None:
-    bench = IoctlBench(NvmeDisk())
+    disk = NvmeDisk()
+    bench = IoctlBench(disk)
     short = [
         (NvmeCommand(True, 2, cdw10=0x3FF << 16 | 2), 4092 - 2),  # a page fits always
         (NvmeCommand(True, 2, cdw10=0x400 << 16 | 2), 4096),
@@ -346,9 +362,26 @@ def test_a_controller_is_never_given_less_memory_than_it_will_use() -> None:
         (NvmeCommand(True, 6), 0),
         (NvmeCommand(True, 0x82, cdw11=1 << 31), 4096),
     ]
+    assert passed(bench, NvmeCommand(True, 0x0A, cdw10=0x0E))[0].result == 0x4001
+    assert disk.rooms.pop() == 4096  # a feature may have data, though the client has no room
     errors = [passed(bench, command, size)[0].errors for command, size in short]
     assert errors == [[], *[[e.EINVAL]] * 5]
     assert passed(bench, NvmeCommand(False, 2, nsid=2), 512)[0].error == e.EINVAL  # not this disk
+
+
+def test_a_thousand_commands_that_fail_one_after_the_other_do_not_pile_up() -> None:
+    """All wait for their turn behind one that lasts; then each of them ends at once."""
+    disk = SlowNvmeDisk(max_transfer=4096)
+    bench = IoctlBench(disk)
+    command = NvmeCommand(True, 2, cdw10=0x3FF << 16 | 2)  # 4 KiB of a log
+    too_long = NvmeCommand(True, 2, cdw10=0x7FF << 16 | 2)
+    first, _ = passed(bench, command, 4096)
+    others = [passed(bench, too_long, 8192)[0] for _ in range(1000)]
+    assert first.open
+    assert all(one.open for one in others)
+    disk.do_it()
+    assert first.result == 0
+    assert {one.error for one in others} == {e.EINVAL}
 
 
 # -- nonsense --------------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ _ATA: Final = {
     0xEC: Shape.PIO_SECTOR,  # IDENTIFY DEVICE
     0xF8: Shape.NOTHING,  # READ NATIVE MAX ADDRESS
 }
+_EXTENDED: Final = frozenset((0x24, 0x25, 0x2F, 0x47))  # with 16 bits of count
 _ONE: Final = (Shape.PIO_SECTOR, Shape.DMA_SECTOR)
 _BLOCKS: Final = (Shape.PIO_BLOCKS, Shape.DMA_BLOCKS)
 _BY_PIO: Final = (Shape.PIO_SECTOR, Shape.PIO_SECTORS, Shape.PIO_BLOCKS)
@@ -118,7 +119,14 @@ _NVME_DRIVERS: Final = frozenset(
     )
 )
 _NVME_SET_FEATURES: Final = 0x09
-_NVME_DRIVERS_FEATURES: Final = frozenset((0x07, 0x0B))  # Number of Queues, Asynchronous Events
+_NVME_DRIVERS_FEATURES: Final = frozenset(
+    (
+        0x07,  # Number of Queues
+        0x0B,  # Asynchronous Event Configuration
+        0x0D,  # Host Memory Buffer: the controller would write to addresses of the client's choice
+        0x0F,  # Keep Alive Timer: a controller that hears nothing stops
+    )
+)
 _ATA_DRIVERS: Final = frozenset(
     (
         0x08,  # DEVICE RESET
@@ -156,6 +164,8 @@ def ata_fits(command: AtaCommand, size: int, block_size: int) -> bool:
         return command.transfer is Transfer.NON_DATA
     if command.transfer is not (Transfer.PIO_IN if shape in _BY_PIO else Transfer.DMA_IN):
         return False
+    if shape not in _ONE and command.extended != (command.command in _EXTENDED):
+        return False  # the device would read another count than we do
     count = command.count or (1 << 16 if command.extended else 1 << 8)
     unit = block_size if shape in _BLOCKS else _SECTOR
     return size == (_SECTOR if shape in _ONE else count * unit)

@@ -22,7 +22,7 @@ from redbear_host.classes.ioctl.allowed import nvme_is_the_drivers, nvme_reads
 from redbear_host.classes.ioctl.forward import Forwarder
 from redbear_host.classes.ioctl.scsi import Target
 from redbear_host.classes.ioctl.sgio import fetched, sg_io
-from redbear_host.classes.ioctl.story import Asked, Story, tell
+from redbear_host.classes.ioctl.story import Asked, Story, Turns, tell
 from redbear_host.classes.opens import OpenDisk
 from redbear_host.classes.volumes import WHOLE
 from redbear_host.errors import Refused
@@ -37,6 +37,7 @@ _SECTOR: Final = 512
 _HEADS, _SECTORS = 255, 63
 _JIFFIES_PER_S: Final = 100  # what user space is told in (USER_HZ)
 _TIMEOUT_S: Final = 60
+_COMMANDS_MOST: Final = 32  # whose data are here, up to 1 MiB each; others have theirs themselves
 
 _NVME: Final = (
     i.NVME_IOCTL_ADMIN_CMD, i.NVME_IOCTL_IO_CMD, i.NVME_IOCTL_ADMIN64_CMD, i.NVME_IOCTL_IO64_CMD,
@@ -67,6 +68,7 @@ class Ioctls:
         self._destructive: Final = destructive
         self._reread: Final = reread
         self._targets: Final[dict[int, tuple[Target, Forwarder | None]]] = {}
+        self._commands: Final = Turns(_COMMANDS_MOST)
         self._told: Final[dict[int, Callable[[OpenDisk], bytes]]] = {
             i.BLKROGET: lambda file: _u32(not file.io.disk.writable),
             i.BLKGETSIZE: lambda file: _u64(file.size // _SECTOR),
@@ -131,11 +133,15 @@ class Ioctls:
             raise Refused(e.ENOTTY)
         if request.replayed:
             raise Refused(e.EIO)
-        if command == i.SG_IO:
-            target, _ = self._target(file)
-            file.wrote = file.wrote or (self._destructive and file.writable)
-            return (yield from sg_io(target, memory, file.writable))
-        return (yield from self._nvme(file, command, memory))
+        yield self._commands.take
+        try:
+            if command == i.SG_IO:
+                target, _ = self._target(file)
+                file.wrote = file.wrote or (self._destructive and file.writable)
+                return (yield from sg_io(target, memory, file.writable))
+            return (yield from self._nvme(file, command, memory))
+        finally:
+            self._commands.give()
 
     def _target(self, file: OpenDisk) -> tuple[Target, Forwarder | None]:
         disk = file.io.disk
@@ -205,7 +211,7 @@ class Ioctls:
         if not command.admin and command.nsid != disk.number:
             raise Refused(e.EINVAL)
         moves = nvme.moves(command, size, file.io.block_size)
-        if moves > max(size, nvme.PAGE) or (moves and not size):
+        if moves > max(size, nvme.PAGE) or (not size and nvme.says_how_much(command)):
             raise Refused(e.EINVAL)  # the controller would go on behind what there is room for
         result, data = yield from forwarder.nvme(command, moves, found.data, alters=alters)
         if result.errno:

@@ -69,16 +69,27 @@ _IO_MOVES: Final[dict[int, Callable[[NvmeCommand], int]]] = {
     0x09: lambda command: ((command.cdw10 & 0xFF) + 1) * 16,  # Dataset Management: NR
     0x0E: _dwords_10,  # Reservation Report: NUMD
 }
+_MOVES_DATA: Final = 3  # bits of an opcode: to the controller, from it (NVMe 2.0c, 3.1)
 _OF_BLOCKS: Final = frozenset((0x01, 0x02, 0x05))  # Write, Read, Compare: NLB
+
+
+def says_how_much(command: NvmeCommand) -> bool:
+    """Tell whether the command itself says how many bytes it moves."""
+    if command.admin:
+        return command.opcode in _ADMIN_MOVES
+    return command.opcode in _IO_MOVES or command.opcode in _OF_BLOCKS
 
 
 def moves(command: NvmeCommand, size: int, block_size: int) -> int:
     """Return how many bytes the controller moves, whatever room the client says there is.
 
     It knows nothing of that room.  Where the command does not say, it is a page at most or what
-    the client said.
+    the client said; a page also where he said none: Get Features writes what a feature has to the
+    address it was given, and to 0 if it was given none.
     """
     if not command.admin and command.opcode in _OF_BLOCKS:
         return ((command.cdw12 & 0xFFFF) + 1) * block_size
     told = (_ADMIN_MOVES if command.admin else _IO_MOVES).get(command.opcode)
-    return told(command) if told is not None else max(size, PAGE) if size else 0
+    if told is not None:
+        return told(command)
+    return max(size, PAGE) if size or command.opcode & _MOVES_DATA else 0

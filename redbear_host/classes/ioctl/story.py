@@ -52,23 +52,33 @@ class Asked(Request):
 
 
 class Turns:
-    """Lets one story after the other do something: `yield turns.take`, then `give` in `finally`."""
+    """Lets `most` stories at once do something: `yield turns.take`, then `give` in `finally`."""
 
-    def __init__(self) -> None:
-        self._taken = False
+    def __init__(self, most: int = 1) -> None:
+        self._free = most
+        self._giving = False
         self._waiting: Final[deque[Callable[[Any], object]]] = deque()
 
     def take(self, told: Callable[[Any], object]) -> None:
         """Wait for the turn."""
-        if self._taken:
-            self._waiting.append(told)
-        else:
-            self._taken = True
+        if self._free and not self._waiting:
+            self._free -= 1
             told(None)
+        else:
+            self._waiting.append(told)
 
     def give(self) -> None:
-        """End the turn; whoever waits next has his."""
-        if self._waiting:
-            self._waiting.popleft()(None)
-        else:
-            self._taken = False
+        """End the turn; whoever waits next has his.
+
+        A turn that ends at once ends in here: it is this loop that goes on, not one more below it.
+        """
+        self._free += 1
+        if self._giving:
+            return
+        self._giving = True
+        try:
+            while self._free and self._waiting:
+                self._free -= 1
+                self._waiting.popleft()(None)
+        finally:
+            self._giving = False
