@@ -400,6 +400,7 @@ def test_a_destructive_device_takes_everything_by_a_file_open_for_writing(doomed
         assert refused(disk.nvme, 0x01, cdw10=0, size=0) == errno.EPERM  # the driver's queues
         assert disk.scsi(bytes([0x2A, 0, 0, 0, 0, 99, 0, 0, 8, 0]), fresh)[0] == 0
         assert disk.nvme(0x02, cdw10=99, cdw12=7, size=4096, io=True) == fresh
+        assert refused(disk.nvme, 0x80, cdw10=4) == errno.EPERM  # blocks of 4096 bytes
         disk.nvme(0x80)  # Format NVM, format 0
         deadline = time.monotonic() + 10
         while os.pread(disk.fd, 4096, 16 * 512) == fresh:

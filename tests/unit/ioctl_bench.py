@@ -89,7 +89,9 @@ class NvmeDisk(RamDisk):
         self.sent.append(command)
         self.rooms.append(0 if chunk is None else size)
         page = bytearray(4096)
-        if command.admin and command.opcode == 6:
+        if command.admin and command.opcode == 6 and command.cdw10 == 0:
+            page[26] = 0  # a namespace, with the first of its formats
+        elif command.admin and command.opcode == 6:
             page[4:24], page[24:64] = b"NVMESERIAL".ljust(20), b"A SMALL NVME DISK".ljust(40)
             page[64:72] = b"FIRM1234"
         elif command.admin and command.opcode == 2:

@@ -303,7 +303,7 @@ def test_a_destructive_disk_takes_all_but_the_drivers_own_by_a_writable_file() -
     bench = IoctlBench(disk, destructive=True)
     assert bench.scsi(ata(0xF5))[0] == 0
     assert disk.sent[-1].command == 0xF5
-    for command in (0x60, 0x61, 0xA0, 0xE6, 0x08):
+    for command in (0x60, 0x61, 0xA0, 0xB2, 0xE6, 0x08):
         assert refusal(bench, ata(command)) == e.EPERM
     reader = IoctlBench(AtaDisk(), destructive=True, flags=f.O_RDONLY)
     assert refusal(reader, ata(0xF5)) == e.EPERM
@@ -349,6 +349,20 @@ def test_the_drivers_own_nvme_commands_are_never_a_clients() -> None:
     for feature in (0x07, 0x0B, 0x0D, 0x0F):
         assert passed(bench, NvmeCommand(True, 9, cdw10=feature))[0].error == e.EPERM
     assert disk.sent == []
+
+
+def test_a_format_that_would_change_the_blocks_is_not_sent() -> None:
+    disk = NvmeDisk()
+    bench = IoctlBench(disk, destructive=True)
+    every = 0xFFFF_FFFF
+    for nsid, cdw10 in ((1, 1), (1, 0x10), (1, 0x20), (1, 0x1000), (2, 0), (0, 0), (every, 0)):
+        command = NvmeCommand(True, 0x80, nsid, cdw10=cdw10)
+        assert passed(bench, command)[0].error == e.EPERM
+    assert {one.opcode for one in disk.sent} == {6}
+    assert passed(bench, NvmeCommand(True, 0x80, 1, cdw10=1 << 9))[0].result == 0x4001
+    assert disk.sent[-1].opcode == 0x80
+    reader = IoctlBench(NvmeDisk(), flags=f.O_RDONLY, destructive=True)
+    assert passed(reader, NvmeCommand(True, 0x80, 1))[0].error == e.EPERM
 
 
 def test_a_controller_is_never_given_less_memory_than_it_will_use() -> None:

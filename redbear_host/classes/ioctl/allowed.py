@@ -113,6 +113,7 @@ _NVME_DRIVERS: Final = frozenset(
         0x05,  # Create I/O Completion Queue
         0x08,  # Abort: it names commands of the driver's
         0x0C,  # Asynchronous Event Request
+        0x15,  # Namespace Attachment: another namespace in the place of one that is served
         0x18,  # Keep Alive
         0x1C,  # Virtualization Management
         0x7C,  # Doorbell Buffer Config
@@ -136,6 +137,7 @@ _ATA_DRIVERS: Final = frozenset(
         0x64,  # SEND FPDMA QUEUED
         0x65,  # RECEIVE FPDMA QUEUED
         0xA0,  # PACKET: by the SCSI command itself
+        0xB2,  # SET SECTOR CONFIGURATION EXT: blocks of another size
         0xE6,  # SLEEP: only a reset ends it
     )
 )

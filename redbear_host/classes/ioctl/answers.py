@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from redbear_host.abi import errno as e
 from redbear_host.abi import ioctls as i
-from redbear_host.classes.commands import AtaCommands, NvmeCommands
+from redbear_host.classes.commands import AtaCommands, NvmeCommand, NvmeCommands
 from redbear_host.classes.ioctl import facts, nvme
 from redbear_host.classes.ioctl.allowed import nvme_is_the_drivers, nvme_reads
 from redbear_host.classes.ioctl.forward import Forwarder
@@ -207,6 +207,8 @@ class Ioctls:
         alters = not nvme_reads(command)
         if alters:
             target.may_destroy(what, file.writable)
+            if command.admin and command.opcode == nvme.FORMAT:
+                yield from self._may_format(target, command, disk.number)
             file.wrote = True
         if not command.admin and command.nsid != disk.number:
             raise Refused(e.EINVAL)
@@ -222,6 +224,20 @@ class Ioctls:
         if stored.errno:
             raise Refused(stored.errno)
         return result.status
+
+    def _may_format(self, target: Target, command: NvmeCommand, number: int) -> Story[None]:
+        """Raise EPERM for what would change the blocks: the driver has commands made for these."""
+        if command.nsid == number:
+            namespace = yield from target.identify(0, number)
+            if nvme.keeps_layout(command, namespace):
+                return
+        log.warning(
+            "%s/%d: formatting it is refused, as it would change the blocks its driver knows, or "
+            "other namespaces; give the controller back with redbear-host remove, and use the "
+            "kernel's driver for that",
+            *(self._scheme, number),
+        )
+        raise Refused(e.EPERM)
 
 
 def _give(memory: ClientMemory, head: bytes) -> Story[int]:

@@ -13,6 +13,7 @@ from redbear_host.classes.commands import NvmeCommand
 
 PAGE: Final = 4096
 IDENTIFY: Final = 0x06
+FORMAT: Final = 0x80
 GET_LOG_PAGE: Final = 0x02
 SMART_LOG: Final = 0x02  # log page
 SMART_LOG_BYTES: Final = 512
@@ -71,6 +72,16 @@ _IO_MOVES: Final[dict[int, Callable[[NvmeCommand], int]]] = {
 }
 _MOVES_DATA: Final = 3  # bits of an opcode: to the controller, from it (NVMe 2.0c, 3.1)
 _OF_BLOCKS: Final = frozenset((0x01, 0x02, 0x05))  # Write, Read, Compare: NLB
+
+
+def keeps_layout(command: NvmeCommand, namespace: bytes) -> bool:
+    """Tell whether a Format NVM leaves blocks, metadata and protection of a namespace as they are.
+
+    `namespace` is its Identify data.  (NVMe 2.0c, figure 329; NVM Command Set 1.0c, figure 97.)
+    """
+    flbas, dps, asked = namespace[26], namespace[29], command.cdw10
+    layout = flbas & 0xF, flbas >> 5 & 3, flbas >> 4 & 1, dps & 7
+    return layout == (asked & 0xF, asked >> 12 & 3, asked >> 4 & 1, asked >> 5 & 7)
 
 
 def says_how_much(command: NvmeCommand) -> bool:

@@ -153,11 +153,12 @@ class Target:
             return self._facts
         if not self._is_nvme:
             return Facts("redbear", f"disk {disk.number}", "", "1", physical=disk.block_size)
-        controller = yield from self._identify(1, 0)
-        namespace = yield from self._identify(0, disk.number)
+        controller = yield from self.identify(1, 0)
+        namespace = yield from self.identify(0, disk.number)
         return facts.of_nvme(controller, namespace, disk.block_size)
 
-    def _identify(self, what: int, nsid: int) -> Story[bytes]:
+    def identify(self, what: int, nsid: int) -> Story[bytes]:
+        """Return what a controller says of itself (1) or of a namespace (0), 4096 bytes."""
         if self._forwarder is None:
             raise Refused(e.EIO)
         command = NvmeCommand(True, IDENTIFY, nsid, cdw10=what)
