@@ -117,6 +117,11 @@ def test_hdparm_identifies_an_ata_disk(ata):
     assert "drive state is:  active/idle" in tool("hdparm", "-C", ata)
 
 
+def test_hdparm_reads_what_linux_would_know_of_an_ata_disk(ata):
+    said = tool("hdparm", "-i", ata)
+    assert f"Model={MODEL}, FwRev={FIRMWARE}, SerialNo={SERIAL}" in said
+
+
 def test_hdparm_identifies_a_cd_drive(drive):
     told = fields(tool("hdparm", "-I", drive))
     assert told["Model Number"] == "QEMU DVD-ROM"

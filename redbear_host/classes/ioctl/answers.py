@@ -272,4 +272,4 @@ def _identity(file: OpenDisk) -> bytes:
     disk = file.io.disk
     if not isinstance(disk, AtaCommands):
         raise Refused(e.ENOTTY)
-    return bytes(disk.identify)
+    return facts.readable(disk.identify)

@@ -37,6 +37,20 @@ def text(raw: bytes, /) -> str:
     return "".join(c if c.isascii() and c.isprintable() else "?" for c in shown)
 
 
+def readable(identify: bytes, /) -> bytes:
+    """Put serial number, firmware and model of IDENTIFY data into the order they are read in.
+
+    So Linux's HDIO_GET_IDENTITY returns them; the disk swaps each two characters.
+    """
+    found = bytearray(identify)
+    for first, words in ((10, 10), (23, 4), (27, 20)):
+        piece = slice(2 * first, 2 * (first + words))
+        swapped = found[piece]
+        swapped[::2], swapped[1::2] = swapped[1::2], swapped[::2]
+        found[piece] = swapped
+    return bytes(found)
+
+
 def _swapped(raw: bytes, first: int, words: int) -> str:
     """Read an ATA string: two characters a word, the first one in the upper half."""
     piece = bytearray(raw[2 * first : 2 * (first + words)])
