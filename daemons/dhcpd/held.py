@@ -26,8 +26,13 @@ class Held:
     """One scheme."""
 
     def __init__(self, name: str) -> None:
+        """Connect, while its daemon is being started also; `Ended` where it was given up."""
         self.name: Final = name
-        self._connection: Final[Connection] = connect(name)
+        try:
+            connection = connect(name)
+        except OSError as error:
+            raise Ended(f"the scheme {name} is not served: {error.strerror}") from error
+        self._connection: Final[Connection] = connection
         self._root: Final = client.Fd(RingFile(self._connection, ROOT, 0, 0))
 
     @contextmanager
