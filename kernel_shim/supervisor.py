@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -48,6 +49,7 @@ _READY_WITHIN_S: Final = 30.0
 _STOP_WITHIN_S: Final = 5.0
 _BACKOFF_S: Final = 0.1  # doubled with each death before ready, or of its own doing
 _SAID_MAX: Final = 4096  # bytes of what a daemon says at once
+_DESCRIPTORS: Final = 1 << 16
 _LOOK_S: Final = 0.2  # `redbear-host status` takes the lock for a moment
 
 
@@ -58,6 +60,12 @@ def _parsed(said: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _raise_descriptors() -> None:
+    """Have room for many devices: each takes some 80 descriptors, and 1024 are the usual limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _DESCRIPTORS)), hard))
 
 
 def _answer_nothing(running: Running, said: dict[str, Any], fds: list[int]) -> None:
@@ -99,6 +107,7 @@ class Supervisor:
     def open(self) -> None:
         """Take the run directory and the mount point; `ConfigError` if either is taken."""
         os.umask(0o022)  # what root makes here, others may look at and not change
+        _raise_descriptors()
         self._run_dir.lock(_LOOK_S)
         try:
             if self._run_dir.read():

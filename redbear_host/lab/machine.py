@@ -220,10 +220,12 @@ class Machine:
         last = len(self._doorbell.vectors) - 1
         bell = Window(self._wire, DOORBELL_BASE, DOORBELL_SIZE)
         deadline = time.monotonic() + _START_WITHIN_S
+        answer = select.poll()  # select(2) knows numbers up to 1023 only
+        answer.register(self._doorbell.vectors[last], select.POLLIN)
         while time.monotonic() < deadline:
             bell.write32(DOORBELL_REGISTER, last)
             self._wire.flush()
-            rung = select.select([self._doorbell.vectors[last]], [], [], 0.001)[0]
+            rung = answer.poll(1)
             if rung and struct.unpack_from("<I", self._memory, AWAKE) == (AWAKE_VALUE,):
                 os.eventfd_read(self._doorbell.vectors[last])
                 return

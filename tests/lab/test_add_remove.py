@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -184,3 +185,14 @@ def test_a_card_that_is_added_brings_the_network_with_it(up):
         assert time.monotonic() < deadline, up.log("smolnetd")
         time.sleep(0.01)
     assert up.daemon("smolnetd")["state"] == "ready"
+
+
+def test_there_is_room_for_more_devices_than_a_shells_limit_has(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with Up(tmp_path, "--lab", "e1000", "--lab", "e1000", "--lab", "e1000") as up:
+            cards = [one for one in up.status["daemons"] if one["name"].startswith("e1000d")]
+            assert [one["state"] for one in cards] == ["ready"] * 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

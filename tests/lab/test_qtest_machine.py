@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,15 @@ def test_the_monitor_runs_commands_and_shows_refusals(nvme_machine: Machine) -> 
     assert nvme_machine.qmp.wait_event("STOP")["event"] == "STOP"
     nvme_machine.qmp.execute("cont")
     assert nvme_machine.qmp.execute("query-status")["status"] == "running"
+
+
+def test_a_machine_starts_where_there_are_many_descriptors(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < 2048 <= hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+            held.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1024):
+            held.callback(os.close, os.memfd_create("one of many"))
+        with closing(Machine(parse("nvme:size=1M").arguments(tmp_path))) as machine:
+            assert machine.qemu.pidfd > 1023
