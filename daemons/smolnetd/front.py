@@ -76,6 +76,7 @@ class Front:
         self.poller: Final = poller
         self.resolver: Final = resolver
         self.sessions: Final[set[Session]] = set()
+        self.strangers: Final[dict[Session, None]] = {}  # those that have not said what they want
 
     def serve(self, listener: socket.socket) -> None:
         """Take clients from a listener."""
@@ -92,11 +93,15 @@ class Front:
                     loop.unwatch(listener.fileno())
                     loop.at(loop.now() + _PAUSE, partial(self.serve, listener))
                 return
+            if len(self.sessions) >= SESSIONS_MOST and self.strangers:
+                next(iter(self.strangers)).end()  # whoever has been silent longest
             if len(self.sessions) >= SESSIONS_MOST:
                 client.close()
                 continue
             client.setblocking(False)
-            self.sessions.add(Session(self, client))
+            session = Session(self, client)
+            self.sessions.add(session)
+            self.strangers[session] = None
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -124,6 +129,7 @@ class Session:
         """Let all go."""
         self._timer.cancel()
         self._front.sessions.discard(self)
+        self._front.strangers.pop(self, None)
         if self._lookup is not None:
             self._lookup.cancel()
         relay, self._relay = self._relay, None
@@ -195,6 +201,7 @@ class Session:
         return False
 
     def _on_request(self, wanted: socks.Wanted) -> None:
+        self._front.strangers.pop(self, None)
         if not wanted.host:
             self._fail(socks.Reply.NO_ADDRESS_TYPE)
         elif wanted.command != socks.CONNECT:

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -365,6 +366,15 @@ def test_who_does_not_speak_socks_is_hung_up_on(net, said):
         except ConnectionResetError:
             pass  # it said more than was read
     assert len(answer) <= 12
+
+
+def test_those_who_say_nothing_keep_nobody_out(net, web):
+    with ExitStack() as silent:
+        for _ in range(600):  # more than there may be sessions
+            sock = silent.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(net.socks))
+        done = curl(f"socks5h://localhost{net.socks}", f"http://{FAR}:8000/page")
+        assert done.stdout == "a page\n", done.stderr
 
 
 # -- what it cannot reach --------------------------------------------------------------------------
