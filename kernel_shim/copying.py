@@ -3,7 +3,7 @@
 The daemon's end of a socket pair goes into its set-up.  The other stays here until something
 comes, is then lent to a copier, and comes back when that has ended: idle, dead, or killed.  So a
 daemon nobody makes ioctls to costs nothing, and a copier that dies is replaced at the next
-question.
+question.  The one it had is asked again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from kernel_shim.service import Running
-from redbear_host.scheme.clients import STAGING_BYTES
+from redbear_host.scheme.clients import AGAIN, ANSWER, STAGING_BYTES
 from redbear_host.scheme.loop import Loop
 from schemefs.mount import all_mounts
 
@@ -101,6 +102,7 @@ class Copying:
         loop.unwatch(self._ours.fileno())
         if self._deaths >= _DEATHS_MOST:
             log.error("the copier of %s is given up: %d deaths", self._name, self._deaths)
+            self._ours.shutdown(socket.SHUT_RDWR)  # so that the daemon waits for no answer
             return
         lent = (self._ours.fileno(), self._staging, self._daemon)
         arguments = [*map(str, lent), *self._arguments]
@@ -135,6 +137,8 @@ class Copying:
         if info:
             self._deaths += 1
             log.warning("the copier of %s died (%d)", self._name, info)
+            with suppress(OSError):  # the daemon is behind in its reading, or dead
+                self._ours.send(ANSWER.pack(AGAIN, 0, 0, 0, 0), socket.MSG_DONTWAIT)
         loop.watch(self._ours.fileno(), self._start)
 
     def _reap(self, loop: Loop) -> int:

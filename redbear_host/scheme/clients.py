@@ -36,6 +36,9 @@ STAGING_BYTES: Final = 2 * HALF_BYTES
 ASK: Final = Struct("=IIIIQIII")  # verb number thread command argument, bytes of head sense data
 ANSWER: Final = Struct("=IIIII")  # number errno, bytes of head command data
 
+AGAIN: Final = 0  # instead of a number: whoever had the question has died
+_TRIES: Final = 2
+
 _WITHIN_S: Final = 20.0
 _MOST_WAITING: Final = 1 << 14  # as many as ioctls can wait (`schemefs.journal`)
 
@@ -131,6 +134,8 @@ class Copier:
         self._loop: Final = loop
         self._waiting: Final[deque[tuple[tuple[int, ...], _Pieces, _Answered]]] = deque()
         self._answered: _Answered | None = None  # whose question is being answered
+        self._asked = b""
+        self._tries = 0
         self._number = 0
         self._timer: Timer | None = None
         loop.watch(fd, self._on_answer)
@@ -158,17 +163,24 @@ class Copier:
             for at, piece in pieces:
                 at += HALF_BYTES
                 self._staging[at : at + len(piece)] = piece
-            self._number = self._number + 1 & 0xFFFF_FFFF
-            ask = ASK.pack(verb, self._number, thread, command, argument, *sizes)
+            self._number = self._number % 0xFFFF_FFFF + 1
+            self._asked = ASK.pack(verb, self._number, thread, command, argument, *sizes)
+            self._tries = 0
             self._answered = answered
-            try:
-                self._socket.sendmsg([ask])
-            except OSError:  # the shim has ended, or its queue is full of questions given up
-                self._loop.soon(lambda: self._end(e.EIO))
+            if not self._send():
                 return
             self._timer = self._loop.at(
                 self._loop.now() + _WITHIN_S, lambda: self._end(e.ETIMEDOUT)
             )
+
+    def _send(self) -> bool:
+        self._tries += 1
+        try:
+            self._socket.sendmsg([self._asked])
+        except OSError:  # the shim has ended, or its queue is full of questions given up
+            self._loop.soon(lambda: self._end(e.EIO))
+            return False
+        return True
 
     def _on_answer(self) -> None:
         try:
@@ -185,7 +197,14 @@ class Copier:
         if len(said) != ANSWER.size:
             raise ProtocolError(f"the copier says {len(said)} bytes, which is no answer")
         number, errno, head, command, data = ANSWER.unpack(said)
-        if number == self._number and self._answered is not None:  # else it comes too late
+        if self._answered is None:
+            return
+        if number == AGAIN:
+            if self._tries < _TRIES:
+                self._send()
+            else:
+                self._end(e.EIO)
+        elif number == self._number:  # else it comes too late
             self._end(errno, head, command, data)
 
     def _end(self, errno: int, head: int = 0, command: int = 0, data: int = 0) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from kernel_shim.copying import Copying
 from redbear_host.abi import ioctls as i
-from redbear_host.scheme.clients import ANSWER, ASK, HALF_BYTES, STAGING_BYTES, Verb
+from redbear_host.scheme.clients import AGAIN, ANSWER, ASK, HALF_BYTES, STAGING_BYTES, Verb
 from redbear_host.scheme.loop import Loop
 from schemefs import mount
 from schemefs.handshake import answer_init
@@ -36,6 +36,7 @@ class Kept:
     def __init__(self, point: Path, log: Path) -> None:
         point.touch()
         self.point = point
+        self.number = 76
         self.log = log
         self.undo = ExitStack()
         self.fd = mount.open_connection()
@@ -72,6 +73,12 @@ class Kept:
     def send(self, question: bytes) -> bytes:
         """Ask, and return what is answered."""
         self.questions.send(question)
+        while (answer := self.receive()) == ANSWER.pack(AGAIN, 0, 0, 0, 0):
+            pass  # a copier has died, but not with this question
+        return answer
+
+    def receive(self) -> bytes:
+        """Return what comes, with the shim's loop running."""
         deadline = time.monotonic() + 20
         while not select.select([self.questions], [], [], 0)[0]:
             assert time.monotonic() < deadline, self.log.read_text()
@@ -89,10 +96,11 @@ class Kept:
         sizes: tuple[int, int, int] = (0, 0, 0),
     ) -> tuple[int, ...]:
         """Ask; return the errno, and how many bytes of each part were fetched."""
+        self.number += 1
         number, *answer = ANSWER.unpack(
-            self.send(ASK.pack(verb, 77, thread, command, argument, *sizes))
+            self.send(ASK.pack(verb, self.number, thread, command, argument, *sizes))
         )
-        assert number == 77
+        assert number == self.number
         return tuple(answer)
 
     def fetched(self, at: int, size: int) -> bytes:

@@ -19,6 +19,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import ioctls as i
 from redbear_host.errors import Refused
 from redbear_host.scheme.clients import (
+    AGAIN,
     ANSWER,
     ASK,
     COMMAND_AT,
@@ -250,6 +251,17 @@ def test_a_copier_that_is_killed_is_replaced_and_the_daemon_never_left_stopped(k
     assert fetch(kept, waiting)[0] == 0
     assert kept.copier != first
     assert kept.state != "T"
+
+
+def test_a_copier_that_dies_again_and_again_is_given_up_and_nobody_waits_for_it(kept, waiting):
+    for _ in range(5):
+        assert fetch(kept, waiting)[0] == 0
+        os.kill(kept.copier, signal.SIGKILL)
+    kept.questions.send(ASK.pack(Verb.FETCH, 1, waiting.pid, i.SG_IO, waiting.argument, 0, 0, 0))
+    said = [ANSWER.pack(AGAIN, 0, 0, 0, 0)]
+    while said[-1]:
+        said.append(kept.receive())
+    assert set(said) == {ANSWER.pack(AGAIN, 0, 0, 0, 0), b""}
 
 
 def test_a_client_that_was_killed_while_it_waits_is_harmless(kept, waiting):

@@ -13,6 +13,7 @@ from redbear_host.abi import errno as e
 from redbear_host.errors import ProtocolError
 from redbear_host.scheme import clients
 from redbear_host.scheme.clients import (
+    AGAIN,
     ANSWER,
     ASK,
     COMMAND_AT,
@@ -114,6 +115,21 @@ def test_an_answer_that_comes_too_late_is_nobodys(
     assert len(bench.heard) == 1
     bench.answer(number)
     assert [one.errno for one in bench.heard] == [e.ETIMEDOUT, 0]
+
+
+def test_a_question_whose_copier_died_is_asked_again_once(bench: Bench) -> None:
+    bench.answer(AGAIN)  # of a time when there was no question
+    bench.end.memory(1, 0x2285, 0).fetch(bench.heard.append)
+    first = bench.copier.recv(100)
+    bench.answer(AGAIN)
+    assert bench.copier.recv(100) == first
+    assert bench.heard == []
+    bench.answer(ASK.unpack(first)[1])
+    assert [one.errno for one in bench.heard] == [0]
+    bench.end.memory(2, 0x2285, 0).fetch(bench.heard.append)
+    bench.answer(AGAIN)
+    bench.answer(AGAIN)
+    assert [one.errno for one in bench.heard] == [0, e.EIO]
 
 
 def test_too_many_questions_and_a_copier_that_is_gone_are_errors(bench: Bench) -> None:
