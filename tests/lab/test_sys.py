@@ -130,7 +130,7 @@ def test_reading_a_disk_raises_its_interrupts_count(up):
 
     before = counted()
     with open(up.disk / "1", "rb", buffering=0) as file:
-        for block in range(32):
+        for block in reversed(range(32)):  # who reads in order is read ahead for, in fewer commands
             os.pread(file.fileno(), 4096, block * 4096)
     assert counted() >= before + 16
 
