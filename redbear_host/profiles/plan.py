@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from redbear_host.errors import ConfigError
 from redbear_host.profiles import places, profile
+from redbear_host.profiles.reading import read
 from redbear_host.profiles.setting import (
     How,
     Setting,
@@ -34,7 +35,7 @@ _FORMAT: Final = "it holds one value, such as 10.0.2.15"
 def enabled(active: Path) -> str:
     """Return the name of the enabled profile, which stands in a file; empty for none."""
     try:
-        return active.read_text(encoding="utf-8").strip()
+        return read(active, _VALUE_MOST).decode().strip()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -88,8 +89,7 @@ class _Files:
     def value(self, name: str) -> str:
         path = self._folder / name
         try:
-            with path.open("rb") as file:
-                return file.read(_VALUE_MOST).decode().strip()
+            return read(path, _VALUE_MOST).decode().strip()
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:

@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 
 from redbear_host.errors import ConfigError
 from redbear_host.profiles import words
+from redbear_host.profiles.reading import read
 from redbear_host.profiles.setting import (
     How,
     Setting,
@@ -103,8 +104,7 @@ def load(folder: Path, name: str) -> Profile:
     """Read a profile; `ConfigError` says what is wrong with it, or that there is none."""
     check_name(name)
     try:
-        with (folder / name).open("rb") as file:
-            raw = file.read(_SIZE_MOST + 1)
+        raw = read(folder / name, _SIZE_MOST + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         hint = did_you_mean(name, names(folder)) or f"profiles are files in {folder}"
         raise ConfigError(f"there is no profile {name}", hint) from None
