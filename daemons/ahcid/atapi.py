@@ -116,7 +116,7 @@ class Cd:
     def ata(self, command: AtaCommand, chunk: Chunk | None, size: int, done: AtaDone, /) -> None:
         """Execute a command as it is; see `AtaDisk.ata`."""
         frame = fis.of(command, size, dma=self.facts.dma, dmadir=self.facts.dmadir)
-        forward(self._port, frame, chunk, size, done)
+        forward(self._port, command, frame, chunk, size, done)
 
     def issue(self, cdb: bytes, iova: int, size: int, done: AtaDone, *, first: bool = True) -> None:
         """Queue a packet command that reads `size` bytes to `iova`; `first` before all others."""

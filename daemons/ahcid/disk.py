@@ -29,6 +29,7 @@ TRIM_ENTRY: Final = 8  # bytes of a range
 TRIM_BLOCK: Final = 512  # ranges come in blocks of this, whatever the device's block size
 TRIM_MOST: Final = 0xFFFF  # blocks in one range
 TRIES: Final = 3  # how often a command may be issued that the link spoils, or a reset catches
+LONGEST_S: Final = 86_400.0  # a client's command may take: a disk erases itself for hours
 PATIENCE: Final = 6.0  # times a read may take: a cache to be flushed, a client's own command
 
 
@@ -254,7 +255,7 @@ class AtaDisk:
 
         A reset that catches it ends it: nobody knows whether it may be issued twice.
         """
-        forward(self._port, fis.of(command, size), chunk, size, done)
+        forward(self._port, command, fis.of(command, size), chunk, size, done)
 
     def _inside(self, lba: int, blocks: int) -> bool:
         return blocks > 0 and 0 <= lba <= self._count - blocks
@@ -268,7 +269,12 @@ class AtaDisk:
 
 
 def forward(
-    port: Port, frame: fis.Frame | None, chunk: Chunk | None, size: int, done: AtaDone
+    port: Port,
+    command: AtaCommand,
+    frame: fis.Frame | None,
+    chunk: Chunk | None,
+    size: int,
+    done: AtaDone,
 ) -> None:
     """Give a client's command to the device."""
     if chunk is not None and not isinstance(chunk, DmaChunk):
@@ -283,7 +289,9 @@ def forward(
     iova = 0 if chunk is None else chunk.iova
     # Sense data is about the command before, so nothing may come between.
     first = frame.packet[:1] == bytes([Scsi.REQUEST_SENSE])
-    port.enqueue(Single(frame, iova, size, done, tries=1, patience=PATIENCE), first=first)
+    asked = min(command.timeout_ms / 1000, LONGEST_S) / port.timeout
+    patience = max(PATIENCE, asked)
+    port.enqueue(Single(frame, iova, size, done, tries=1, patience=patience), first=first)
 
 
 class _Parts:

@@ -40,6 +40,7 @@ class AtaCommand:
     extended: bool = False
     packet: bytes = b""  # 12 or 16 bytes of SCSI command for `Transfer.PACKET`
     data_in: bool = True
+    timeout_ms: int = 0  # 0, or less than the driver's own: that
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,20 @@ def test_a_clients_command_that_a_reset_catches_is_not_issued_again(bench: Bench
     assert bench.read(0, 1)[0] == 0
 
 
+def test_a_clients_command_that_needs_an_hour_has_it(bench: Bench) -> None:
+    """A SECURITY ERASE UNIT must not be torn off by a reset of its port."""
+    bench.model.faults.append(Fault(Misdeed.HOLD, opcode=0xF4))
+    ended: list[AtaResult] = []
+    erase = AtaCommand(0xF4, Transfer.NON_DATA, timeout_ms=3_600_000)
+    bench.disk().ata(erase, None, 0, ended.append)
+    bench.wait(3500)
+    assert ended == []
+    assert bench.port().counters.comresets == 0
+    bench.wait(200)
+    assert [result.errno for result in ended] == [e.EIO]
+    assert bench.read(0, 1)[0] == 0
+
+
 # -- sharing a port --------------------------------------------------------------------------------
 
 

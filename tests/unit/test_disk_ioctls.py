@@ -203,6 +203,16 @@ def test_registers_come_back_when_they_are_asked_for() -> None:
     assert sense[8:] == bytes([9, 12, 0, 0, 0, 0xFF, 0, 0, 0, 0xF4, 0, 0x2C, 0x40, 0x50])
 
 
+def test_only_what_lasts_has_the_time_its_client_gives_it() -> None:
+    disk = AtaDisk()
+    bench = IoctlBench(disk, destructive=True)
+    for feature, command, timeout in ((0xD4, 0xB0, 7), (0, 0xF4, 7), (0, 0xE5, 0), (0xDA, 0xB0, 0)):
+        cdb = bytes([0x85, 3 << 1, 0x20, 0, feature, *bytes(9), command, 0])
+        head = i.SG_IN.pack(83, i.SG_NONE, 16, 32, 0, 0, 1, 2, 3, 7, 0, 0, 0)
+        assert bench.ioctl(i.SG_IO, Memory(head.ljust(i.SG_BYTES, b"\0"), cdb)).result == 0
+        assert disk.sent[-1].timeout_ms == timeout
+
+
 @pytest.mark.parametrize(
     ("error", "key", "code"),
     [(0x40, 3, b"\x11\x04"), (0x10, 5, b"\x21\0"), (0x84, 0xB, b"\x47\3"), (0x04, 0xB, b"\0\0")],

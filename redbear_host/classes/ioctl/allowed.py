@@ -16,6 +16,7 @@ from typing import Final
 from redbear_host.classes.commands import AtaCommand, NvmeCommand, Transfer
 
 _SMART: Final = 0xB0
+_EXECUTE: Final = 0xD4
 _SECTOR: Final = 512
 
 
@@ -34,7 +35,7 @@ class Shape(Enum):
 _SMART_READS: Final = {
     0xD0: Shape.PIO_SECTOR,  # SMART READ DATA
     0xD1: Shape.PIO_SECTOR,  # SMART READ THRESHOLDS, obsolete
-    0xD4: Shape.NOTHING,  # SMART EXECUTE OFF-LINE IMMEDIATE: self-tests only read
+    _EXECUTE: Shape.NOTHING,  # SMART EXECUTE OFF-LINE IMMEDIATE: self-tests only read
     0xD5: Shape.PIO_SECTORS,  # SMART READ LOG
     0xDA: Shape.NOTHING,  # SMART RETURN STATUS
 }
@@ -171,6 +172,11 @@ def ata_fits(command: AtaCommand, size: int, block_size: int) -> bool:
     count = command.count or (1 << 16 if command.extended else 1 << 8)
     unit = block_size if shape in _BLOCKS else _SECTOR
     return size == (_SECTOR if shape in _ONE else count * unit)
+
+
+def ata_lasts(command: AtaCommand) -> bool:
+    """Tell whether a command that reads may take minutes: a self-test in captive mode."""
+    return command.command == _SMART and command.feature & 0xFF == _EXECUTE
 
 
 def ata_is_the_drivers(command: AtaCommand) -> bool:

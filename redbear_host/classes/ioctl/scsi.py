@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from redbear_host.abi import errno as e
@@ -24,6 +25,7 @@ from redbear_host.classes.ioctl import facts, health, pages, sat
 from redbear_host.classes.ioctl.allowed import (
     ata_fits,
     ata_is_the_drivers,
+    ata_lasts,
     ata_reads,
     packet_reads,
 )
@@ -110,7 +112,9 @@ class Target:
             commands |= {sat.PASS_THROUGH_12: self._ata, sat.PASS_THROUGH_16: self._ata}
         self._commands: Final = commands
 
-    def execute(self, cdb: bytes, data: bytes, size: int, writes: bool) -> Story[Outcome]:
+    def execute(
+        self, cdb: bytes, data: bytes, size: int, writes: bool, timeout_ms: int = 0
+    ) -> Story[Outcome]:
         """Execute a command that comes with `data`, or has room for `size` bytes.
 
         `writes` says that the client opened the file for writing.  EPERM for what a disk that is
@@ -129,6 +133,7 @@ class Target:
             return illegal(INVALID_OPCODE)
         if opcode in (sat.PASS_THROUGH_12, sat.PASS_THROUGH_16):
             self._judge_ata(cdb, size, writes)
+            return (yield from self._ata(cdb, data, size, timeout_ms))
         return (yield from command(cdb, data, size))
 
     def may_destroy(self, what: str, writes: bool) -> None:
@@ -326,7 +331,7 @@ class Target:
         if not ata_reads(command):
             self.may_destroy(f"ATA command {command.command:#04x}", writes)
 
-    def _ata(self, cdb: bytes, data: bytes, size: int) -> Story[Outcome]:
+    def _ata(self, cdb: bytes, data: bytes, size: int, timeout_ms: int = 0) -> Story[Outcome]:
         translated = sat.translate(cdb, size, self._io.block_size)
         if translated is None or self._forwarder is None:
             return illegal()
@@ -336,6 +341,8 @@ class Target:
         if not ata_fits(command, length, self._io.block_size):
             return illegal()
         alters = not ata_reads(command)
+        if alters or ata_lasts(command):  # others shall not keep everybody waiting
+            command = replace(command, timeout_ms=timeout_ms)
         result, found = yield from self._forwarder.ata(
             command, length, data[:length], alters=alters
         )

@@ -38,7 +38,8 @@ def sg_io(target: Target, memory: ClientMemory, writes: bool) -> Story[int]:
     size = named.data[1] if named.way in (Way.IN, Way.BOTH) else 0
     # A command that takes data says so by its own fields; what was brought besides is dropped.
     brought = data if named.way is Way.OUT else b""
-    outcome = yield from target.execute(cdb, brought, size or len(brought), writes)
+    timeout_ms = SG_IN.unpack_from(head)[9]
+    outcome = yield from target.execute(cdb, brought, size or len(brought), writes, timeout_ms)
     milliseconds = int((monotonic() - began) * 1000)
     stored: Stored = yield partial(store, memory, head, outcome, size, milliseconds)
     if stored.errno:
