@@ -176,6 +176,26 @@ def test_reads_return_the_disks_bytes_and_end_at_its_end(disk: type[RamDisk]) ->
     assert (status, sense[2], sense[12:14]) == (2, 5, b"\x21\0")
 
 
+@pytest.mark.parametrize("opcode", [0x2A, 0xAA, 0x8A])
+def test_a_write_that_forces_unit_access_is_on_the_medium_when_it_ends(
+    opcode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = RamDisk(64)
+    bench = IoctlBench(disk, destructive=True)
+    plain = bytearray({0x2A: 10, 0xAA: 12, 0x8A: 16}[opcode])
+    plain[0], plain[{0x2A: 8, 0xAA: 9, 0x8A: 13}[opcode]] = opcode, 1
+    forced = bytes([opcode, 1 << 3]) + plain[2:]
+    flushes: list[bytes] = []
+    really = disk.flush
+    monkeypatch.setattr(
+        disk, "flush", lambda done: (flushes.append(bytes(disk.data[:512])), really(done))
+    )
+    assert bench.scsi(bytes(plain), data=b"a" * 512)[0] == 0
+    assert flushes == []
+    assert bench.scsi(forced, data=b"b" * 512)[0] == 0
+    assert flushes == [b"b" * 512]
+
+
 def test_smart_of_either_kind_is_the_temperature() -> None:
     for disk, celsius in ((AtaDisk(), 37), (NvmeDisk(), 41)):
         data = IoctlBench(disk).scsi(bytes([0x4D, 0, 0x4D, 0, 0, 0, 0, 0, 64, 0]), 64)[2]

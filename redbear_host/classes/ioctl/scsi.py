@@ -59,6 +59,7 @@ HOST_NO_CONNECT, HOST_TIME_OUT, HOST_ERROR = 0x01, 0x03, 0x07  # linux/scsi: DID
 
 _Command: TypeAlias = Callable[[bytes, bytes, int], Story[Outcome]]
 _SENSE_BYTES: Final = 18
+_FORCE_UNIT_ACCESS: Final = 1 << 3  # of a WRITE: on the medium before it ends (SBC-3, 5.32)
 _SIZES: Final = (6, 10, 10, 0, 16, 12, 16, 16)  # by the upper three bits of the opcode
 
 
@@ -303,6 +304,10 @@ class Target:
         found = yield write
         if isinstance(found, Refused):
             return self._media_error(found.errno)
+        if cdb[1] & _FORCE_UNIT_ACCESS:
+            flushed = yield from self._synchronize(cdb, data, size)
+            if flushed.status or flushed.host_status:
+                return flushed
         return Outcome(moved=length)
 
     def _synchronize(self, cdb: bytes, data: bytes, size: int) -> Story[Outcome]:
