@@ -328,6 +328,15 @@ def test_a_count_of_the_other_width_is_not_sent(command: int) -> None:
     assert disk.sent == []
 
 
+def test_a_client_that_is_refused_for_ever_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = IoctlBench(AtaDisk())
+    for command in (0xF5, 0x60) * 100:
+        assert refusal(bench, ata(command)) == e.EPERM
+    assert 1 <= len(caplog.records) <= 10
+
+
 def test_a_destructive_disk_takes_all_but_the_drivers_own_by_a_writable_file() -> None:
     disk = AtaDisk()
     bench = IoctlBench(disk, destructive=True)

@@ -9,7 +9,6 @@ device has done it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -28,8 +27,6 @@ from redbear_host.classes.volumes import WHOLE
 from redbear_host.errors import Refused
 from redbear_host.scheme.clients import ClientMemory, Stored
 from redbear_host.scheme.request import LATER, Later, Request
-
-log = logging.getLogger(__name__)
 
 _SG_VERSION: Final = 30527  # 3.5.27, what Linux's block layer says
 _SG_SEGMENTS: Final = 128
@@ -200,7 +197,7 @@ class Ioctls:
         command, size = nvme.parse(ioctl, found.head)
         what = f"NVMe {'admin' if command.admin else 'I/O'} command {command.opcode:#04x}"
         if nvme_is_the_drivers(command):
-            log.warning(
+            target.complain(
                 "%s/%d: %s is refused, as it is the driver's", self._scheme, disk.number, what
             )
             raise Refused(e.EPERM)
@@ -231,7 +228,7 @@ class Ioctls:
             namespace = yield from target.identify(0, number)
             if nvme.keeps_layout(command, namespace):
                 return
-        log.warning(
+        target.complain(
             "%s/%d: formatting it is refused, as it would change the blocks its driver knows, or "
             "other namespaces; give the controller back with redbear-host remove, and use the "
             "kernel's driver for that",

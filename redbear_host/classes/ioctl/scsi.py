@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from typing import Final, TypeAlias
 
 from redbear_host.abi import errno as e
@@ -59,6 +60,7 @@ HOST_NO_CONNECT, HOST_TIME_OUT, HOST_ERROR = 0x01, 0x03, 0x07  # linux/scsi: DID
 
 _Command: TypeAlias = Callable[[bytes, bytes, int], Story[Outcome]]
 _SENSE_BYTES: Final = 18
+_QUIET_S: Final = 1.0
 _FORCE_UNIT_ACCESS: Final = 1 << 3  # of a WRITE: on the medium before it ends (SBC-3, 5.32)
 _SIZES: Final = (6, 10, 10, 0, 16, 12, 16, 16)  # by the upper three bits of the opcode
 
@@ -112,6 +114,7 @@ class Target:
         if self._ata_disk is not None:
             commands |= {sat.PASS_THROUGH_12: self._ata, sat.PASS_THROUGH_16: self._ata}
         self._commands: Final = commands
+        self._quiet_until = 0.0
 
     def execute(
         self, cdb: bytes, data: bytes, size: int, writes: bool, timeout_ms: int = 0
@@ -140,7 +143,7 @@ class Target:
     def may_destroy(self, what: str, writes: bool) -> None:
         """Raise EPERM unless the disk was claimed destructive, and is open for writing."""
         if not self._destructive:
-            log.warning(
+            self.complain(
                 "%s: %s is refused, as it could destroy data or the disk; if both may be lost, "
                 "write `destructive = true` at the device in a configuration, or start with "
                 "redbear-host up --destructive",
@@ -149,6 +152,13 @@ class Target:
             raise Refused(e.EPERM)
         if not writes:
             raise Refused(e.EPERM, "the file is not open for writing")
+
+    def complain(self, message: str, *words: object) -> None:
+        """Write down what was refused, once a second at most: somebody may try for ever."""
+        now = monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_S
+            log.warning(message, *words)
 
     # -- what the disk is --------------------------------------------------------------------------
 
@@ -328,7 +338,7 @@ class Target:
             return
         command = translated.command
         if ata_is_the_drivers(command):
-            log.warning(
+            self.complain(
                 "%s: ATA command %#04x is refused, as it is the driver's",
                 *(self._name, command.command),
             )
