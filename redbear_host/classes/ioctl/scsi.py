@@ -60,7 +60,7 @@ HOST_NO_CONNECT, HOST_TIME_OUT, HOST_ERROR = 0x01, 0x03, 0x07  # linux/scsi: DID
 
 _Command: TypeAlias = Callable[[bytes, bytes, int], Story[Outcome]]
 _SENSE_BYTES: Final = 18
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 60.0
 _FORCE_UNIT_ACCESS: Final = 1 << 3  # of a WRITE: on the medium before it ends (SBC-3, 5.32)
 _SIZES: Final = (6, 10, 10, 0, 16, 12, 16, 16)  # by the upper three bits of the opcode
 
@@ -114,7 +114,7 @@ class Target:
         if self._ata_disk is not None:
             commands |= {sat.PASS_THROUGH_12: self._ata, sat.PASS_THROUGH_16: self._ata}
         self._commands: Final = commands
-        self._quiet_until = 0.0
+        self._quiet_until: Final[dict[tuple[object, ...], float]] = {}
 
     def execute(
         self, cdb: bytes, data: bytes, size: int, writes: bool, timeout_ms: int = 0
@@ -154,10 +154,10 @@ class Target:
             raise Refused(e.EPERM, "the file is not open for writing")
 
     def complain(self, message: str, *words: object) -> None:
-        """Write down what was refused, once a second at most: somebody may try for ever."""
+        """Write down what was refused, each but rarely: somebody may try for ever."""
         now = monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _QUIET_S
+        if now >= self._quiet_until.get(words, 0.0):
+            self._quiet_until[words] = now + _QUIET_S  # there are few commands
             log.warning(message, *words)
 
     # -- what the disk is --------------------------------------------------------------------------
