@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 import resource
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,7 @@ from redbear_host.hw.vfio.window import TrappedWindow
 
 VECTORS_MOST: Final = 32  # for messages: each costs a descriptor in every process that knows it
 
+_THROTTLED_S: Final = 0.002
 _MESSAGES: Final = (ioctls.PCI_MSI_IRQ_INDEX, ioctls.PCI_MSIX_IRQ_INDEX)
 
 
@@ -103,6 +105,9 @@ class Claim:
         """Stop the device's DMA and interrupts: its daemon has died."""
         with self._header.COMMAND.edit() as command:
             command.BUS_MASTER = False
+        # A device may hold an interrupt back to have fewer (82574 10.2.3.5: EITR); it has to be out
+        # before its messages are taken away.  QEMU's 82574 ends the machine otherwise.
+        time.sleep(_THROTTLED_S)
         for index in range(ioctls.PCI_REQ_IRQ_INDEX + 1):
             with suppress(TransportError):  # it was not on
                 self._device.trigger(index, [])
