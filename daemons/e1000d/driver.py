@@ -46,7 +46,6 @@ RESET_S: Final = 0.1  # for CTRL.RST to clear, and for what the card loads then
 MASTER_S: Final = 0.1  # for requests on the bus to end (82574 5.2.3.3)
 LOADS_S: Final = 0.005  # a card without EECD.AUTO_RD is given this long
 THROTTLED_S: Final = 0.002  # for an interrupt that EITR holds back (82574 10.2.3.5)
-
 DRAIN_S: Final = 0.05  # for what is still to be sent when the driver stops
 PERIOD_S: Final = 0.5  # between two ticks
 COUNT_S: Final = 60.0  # between two looks at the counters
