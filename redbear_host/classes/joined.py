@@ -1,6 +1,7 @@
 """A TAP that has been joined to a network card: Linux's network at the other end of a descriptor.
 
-Ref: Linux, Documentation/networking/tuntap.rst; uapi linux/if_tun.h, linux/if.h, linux/sockios.h.
+Ref: Linux, Documentation/networking/tuntap.rst; uapi linux/if_tun.h, linux/if.h, linux/sockios.h,
+linux/stat.h.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from redbear_host import linux
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
 
@@ -21,7 +23,10 @@ TUNGETIFF: Final = 0x8004_54D2
 TUNSETCARRIER: Final = 0x4004_54E2
 SIOCGIFHWADDR: Final = 0x8927
 
-_DEVICE: Final = os.makedev(10, 200)  # /dev/net/tun: misc, TUN_MINOR
+_DEVICE: Final = [10, 200]  # /dev/net/tun: misc, TUN_MINOR
+_AT_EMPTY_PATH: Final = 0x1000  # linux/fcntl.h
+_AT_STATX_DONT_SYNC: Final = 0x4000
+_STATX: Final = struct.Struct("=28xH98xII120x")  # stx_mode, stx_rdev_major, stx_rdev_minor
 _IFF_TYPE: Final = 0x000F
 _IFF_TAP: Final = 0x0002
 _IFF_VNET_HDR: Final = 0x4000
@@ -82,8 +87,14 @@ class Joined:
 
 def _name(fd: int) -> str:
     """Return the interface's name; `Refused` (EINVAL) if the descriptor is no TAP's."""
-    found = os.fstat(fd)
-    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != _DEVICE:
+    # Not fstat(2): a file of FUSE would ask its server, which may be ourselves, or answer never.
+    found = bytearray(_STATX.size)
+    try:
+        linux.statx(fd, "", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, found)
+    except OSError:
+        raise Refused(e.EINVAL, "nobody knows what this is") from None
+    mode, *device = _STATX.unpack(found)
+    if not stat.S_ISCHR(mode) or device != _DEVICE:
         raise Refused(e.EINVAL, "this is no TAP")
     try:
         name, flags = _IFREQ.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(_IFREQ.size)))

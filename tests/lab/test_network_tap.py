@@ -14,6 +14,9 @@ import pytest
 from network_namespaces import has_carrier, inside, interface, namespace, until
 from up_rig import COMMAND, Up, redbear
 
+from redbear_host import client
+from redbear_host.client.frames import Frames
+
 pytestmark = pytest.mark.timeout(120)
 
 HERE, FAR = "192.0.2.2", "192.0.2.1"
@@ -189,3 +192,18 @@ def test_a_file_is_no_network_namespace(wired, tmp_path, make):
     done = redbear("net", "tap", *wired.where, "--netns", tmp_path / "odd", timeout=20)
     assert done.returncode == 2
     assert "is no network namespace" in done.stderr
+
+
+def test_a_card_is_not_asked_about_its_own_file_while_it_looks_whether_that_is_a_tap(
+    wired, monkeypatch
+):
+    monkeypatch.setenv("REDBEAR_RINGS", str(wired.run_dir / "ring"))
+    (folder,) = wired.mount.glob("network.*")
+    with (
+        (folder / "stats").open("rb") as own,
+        Frames(f"/scheme/{folder.name}") as card,
+        client.deadline(10),
+        pytest.raises(OSError, match="Invalid argument"),
+    ):
+        card.join(own.fileno())
+    assert (folder / "link").read_text()
