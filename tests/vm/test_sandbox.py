@@ -39,8 +39,8 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
     try:
         supervisor.open()
         (function,) = plan(wanted)
-        taken = function.take(supervisor)
-        for service in base_services(wanted, [taken]):
+        supervisor.functions.learn(function.take(supervisor), ())
+        for service in base_services(wanted):
             (running,) = supervisor.start(service)
             check(run_dir, running)
         function.start(supervisor, wanted)
