@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ from hypothesis import settings
 # A busy machine makes single examples slow; how long a test may take is pytest-timeout's business.
 settings.register_profile("redbear", deadline=None)
 settings.load_profile("redbear")
+
+# A job in the background ignores them, and so would each program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for _number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ _INTERRUPTS_AND_SET_1: Final = 0x47  # both interrupts, system flag, translation
 
 _PORTS_END: Final = 0x1_0000
 _BYTES_MOST: Final = 256  # at one interrupt; the controller itself holds fewer
+_LOOK_S: Final = 0.5  # an edge that was lost would be the last: the controller waits to be emptied
 
 
 class I8042:
@@ -45,6 +46,7 @@ class I8042:
         self._ports: Final = ports
         self._wake: Final = wake_fds
         self._on_bytes: OnBytes | None = None
+        self._timer = loop.at(loop.now(), lambda: None)
         ports.write8(STATUS, _WRITE_CONFIGURATION)
         ports.write8(DATA, _INTERRUPTS_AND_SET_1)
         ports.write8(STATUS, _TO_MOUSE)
@@ -60,12 +62,22 @@ class I8042:
             self._on_bytes = on_bytes
             for fd in self._wake:
                 self._loop.watch_signals(fd, self._on_interrupt)
+            self._look_later()
 
     def stop(self) -> None:
         """Say no more."""
         self._on_bytes = None
+        self._timer.cancel()
         for fd in self._wake:
             self._loop.unwatch(fd)
+
+    def _look_later(self) -> None:
+        self._timer = self._loop.at(self._loop.now() + _LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._on_interrupt()
+        if self._on_bytes is not None:
+            self._look_later()
 
     def _on_interrupt(self) -> None:
         on_bytes = self._on_bytes

@@ -168,3 +168,15 @@ def test_a_controller_that_never_empties_holds_nobody_up():
     controller.held = [(0, 0)] * 10_000
     source._on_interrupt()
     assert len(controller.held) == 10_000 - 256
+
+
+def test_a_byte_whose_interrupt_was_lost_is_found_by_looking():
+    loop, controller, heard = Loop(), Controller(), []
+    source = I8042(loop, controller, [])
+    source.start(lambda port, data: heard.append((port, data)))
+    controller.held = [(0, 0x1E)]
+    end = loop.now() + 10
+    while not heard and loop.now() < end:
+        loop.run_round()
+    assert heard == [(0, b"\x1e")]
+    source.stop()
