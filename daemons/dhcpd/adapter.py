@@ -121,8 +121,12 @@ class Adapter:
         """Use a lease."""
         if lease.same_settings(before):
             return Outcome.USED
+        # First: a successor takes an address that nobody remembers for the user's own.
+        self._remember_lease(lease)
         outcome = self._netcfg.use(self.name, lease, before, self._nameservers)
-        if outcome is Outcome.USED:
+        if outcome is not Outcome.USED:
+            self._remember_lease(before)
+        else:
             log.info(
                 "%s: %s/%d from %s for %.0f s", self.name, lease.address, lease.prefix,
                 lease.server, lease.ends_at - self._loop.now(),
@@ -173,7 +177,10 @@ class Adapter:
         if machine.state is State.BOUND:
             self._wire.close()  # what comes now is nobody's answer
         if machine.lease is not None or machine.state is State.SELECTING:
-            self._remember(self._memory.get(self.name, self.mac).wish, machine.lease)
+            self._remember_lease(machine.lease)
+
+    def _remember_lease(self, lease: Lease | None) -> None:
+        self._remember(self._memory.get(self.name, self.mac).wish, lease)
 
     def _remember(self, wish: Wish, lease: Lease | None) -> None:
         why, nameservers = self._choice.why, self._nameservers

@@ -300,3 +300,17 @@ def test_a_cable_that_was_pulled_and_plugged_in_has_the_server_asked_again(net):
         assert net.bound()["address"] == address
         assert net.facts()["link"] == "up"
         assert net.answers(address.partition("/")[0])
+
+
+@pytest.mark.parametrize("moment", ["at once", "with IPv6"])
+def test_qemus_own_network_gives_an_address_that_outlives_dhcpd(tmp_path, monkeypatch, moment):
+    monkeypatch.setenv("REDBEAR_NETCTL_PROFILE_DIR", str(tmp_path))
+    monkeypatch.setenv("REDBEAR_NET_DIR", str(tmp_path))
+    with Up(tmp_path, "--lab", "e1000") as up:
+        addresses = up.mount / "netcfg" / "ifaces" / "eth0" / "addr" / "list"
+        until(lambda: "10.0.2.15/24" in addresses.read_text(), between=lambda: None)
+        if moment == "with IPv6":  # by router advertisement; it is no reason to leave eth0 alone
+            until(lambda: "fec0::" in addresses.read_text())
+        up.kill("dhcpd")
+        state = up.mount / "dhcp" / "eth0"
+        until(lambda: state.exists() and "address=10.0.2.15/24" in state.read_text())
