@@ -7,6 +7,7 @@ socket gives it another one.
 from __future__ import annotations
 
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,7 +41,7 @@ class Datagram(Handle):
     peer: Endpoint | None = None
 
 
-class DatagramScheme(SocketScheme[Datagram]):
+class DatagramScheme(SocketScheme[Datagram], ABC):
     """Sockets whose reads and writes are messages."""
 
     def adopt(self, handle: Datagram, sock: socket.socket) -> Opened:
@@ -67,13 +68,13 @@ class DatagramScheme(SocketScheme[Datagram]):
 
     # -- messages ----------------------------------------------------------------------------------
 
+    @abstractmethod
     def take(self, handle: Datagram, size: int) -> tuple[memoryview, Endpoint | None]:
         """Return one message in its scheme's form, cut to `size`; BlockingIOError without one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def give(self, handle: Datagram, data: memoryview) -> int:
         """Send one message; BlockingIOError when there is no room."""
-        raise NotImplementedError
 
     def from_peer(
         self, handle: Datagram, room: memoryview, is_his: Callable[[SockAddr], bool]
