@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import select
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import qemu_rig
+from driver_rig import TIMEOUT, DriverRig
 
 from daemons.ahcid.atapi import Cd
 from daemons.ahcid.disk import AtaDisk
-from daemons.ahcid.driver import Controller, State
+from daemons.ahcid.driver import Controller
 from redbear_host.classes.commands import AtaCommand, AtaResult
 from redbear_host.hw.clock import SystemClock
-from redbear_host.hw.ports import InterruptKind, PciFunction
-from redbear_host.lab.machine import Machine
+from redbear_host.hw.ports import InterruptKind
 
-WITHIN = 20.0
-TIMEOUT = 0.4  # what a command may take, in tests about what happens after it
+__all__ = ["TIMEOUT", "Rig", "started"]
 
 
-class Rig:
-    """A started controller, and a loop that drives it by interrupts and ticks, as a daemon's."""
-
-    def __init__(
-        self, machine: Machine, function: PciFunction, kind: InterruptKind, **driver: Any
-    ) -> None:
-        self.machine = machine
-        self.function = function
-        self._kind = kind
-        (self._fd,) = function.enable_interrupts(kind, 1)
-        self.controller = Controller(function, SystemClock(), **driver)
-        self.controller.start()
-        self.ended: dict[object, int] = {}
-        self.results: dict[object, AtaResult] = {}
+class Rig(DriverRig[Controller, AtaDisk]):
+    """A started controller."""
 
     @property
     def disk(self) -> AtaDisk:
@@ -49,64 +33,6 @@ class Rig:
         disk = self.controller.disks[-1]
         assert isinstance(disk, Cd)
         return disk
-
-    def done(self, tag: object) -> Callable[[int], None]:
-        def done(errno: int) -> None:
-            assert tag not in self.ended, f"{tag} ended twice"
-            self.ended[tag] = errno
-
-        return done
-
-    def turn(self, patience: float = 0.05) -> None:
-        """One round of the loop: wait for an interrupt, or until `tick` is due."""
-        now = time.monotonic()
-        gone = self.function.gone_fd
-        wait = max(0.0, min(patience, self.controller.deadline - now))
-        ready = select.select([self._fd, gone], [], [], wait)[0]
-        if self._fd in ready:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._fd)
-            self.controller.on_interrupt()
-            if self._kind is InterruptKind.INTX:
-                self.function.unmask_intx()
-        if gone in ready and self.controller.state is not State.GONE:
-            self.controller.gone()
-        if time.monotonic() >= self.controller.deadline:
-            self.controller.tick(time.monotonic())
-
-    def until(self, what: Callable[[], bool], within: float = WITHIN) -> None:
-        end = time.monotonic() + within
-        while not what():
-            assert time.monotonic() < end, f"not within {within} s; ended: {self.ended}"
-            self.turn()
-
-    def wait(self, *tags: object, within: float = WITHIN) -> list[int]:
-        """Hand over what is queued and wait for these commands; return how they ended."""
-        self.controller.flush_queue()
-        self.until(lambda: all(tag in self.ended for tag in tags), within)
-        return [self.ended.pop(tag) for tag in tags]
-
-    def write(self, lba: int, data: bytes, disk: AtaDisk | Cd | None = None) -> int:
-        disk = disk or self.disk
-        chunk = disk.chunk(len(data))
-        chunk.view[: len(data)] = data
-        disk.write(lba, len(data) // disk.block_size, chunk, self.done("write"))
-        (errno,) = self.wait("write")
-        chunk.free()
-        return errno
-
-    def read(self, lba: int, size: int, disk: AtaDisk | Cd | None = None) -> tuple[int, bytes]:
-        disk = disk or self.disk
-        chunk = disk.chunk(size)
-        disk.read(lba, size // disk.block_size, chunk, self.done("read"))
-        (errno,) = self.wait("read")
-        data = bytes(chunk.view)
-        chunk.free()
-        return errno, data
-
-    def flush(self) -> int:
-        self.disk.flush(self.done("flush"))
-        return self.wait("flush")[0]
 
     def ata(
         self, command: AtaCommand, data: bytes | int = 0, disk: AtaDisk | Cd | None = None
@@ -137,6 +63,7 @@ def started(
         qemu_rig.machine(arguments) as machine,
         closing(qemu_rig.opened(machine.functions[0])) as function,
     ):
-        rig = Rig(machine, function, kind, **driver)
+        fds = function.enable_interrupts(kind, 1)
+        rig = Rig(machine, function, kind, fds, Controller(function, SystemClock(), **driver))
         yield rig
         rig.controller.stop()

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-import threading
 import time
 
 import qemu_rig
+from hosted import Hosted
 
-from kernel_shim.answers import Answers
-from kernel_shim.rundir import RunDir
-from kernel_shim.service import Service
-from kernel_shim.supervisor import Supervisor
 from redbear_host import client
 
 NAME = "network.pci-0000-00-04.0_e1000"
@@ -29,7 +25,7 @@ OPTIONS = {
 }
 
 
-class Hosted:
+class Carded(Hosted):
     """One instance; `peer` is the other end of the card's wire: a datagram is a frame."""
 
     def __init__(self, folder, **options):
@@ -40,42 +36,15 @@ class Hosted:
         wire = f"dgram,id=n0,local.type=fd,local.str={theirs.fileno()}"
         device = f"e1000,netdev=n0,id=card,mac={MAC.hex(':')},addr=4"
         with theirs:
-            self.machine = qemu_rig.machine(
+            machine = qemu_rig.machine(
                 ["-netdev", wire, "-device", device], pass_fds=(theirs.fileno(),)
             )
-        self.mount, self.run_dir = folder / "scheme", folder / "run"
+        super().__init__(folder, machine, "e1000d", NAME, OPTIONS | options)
         self.card = self.mount / NAME
-        self.supervisor = Supervisor(RunDir(self.run_dir), self.mount)
-        self.log = self.run_dir / "log" / "e1000d.log"
-        self.supervisor.open()
-        Answers(self.supervisor)
-        function = self.machine.functions[0]
-        self.supervisor.hold(function.address).keep(function)
-        (self.running,) = self.supervisor.start(
-            Service(
-                name="e1000d",
-                module="daemons.e1000d",
-                schemes=(NAME,),
-                device=function,
-                options=OPTIONS | options,
-            )
-        )
-        self._stop = False
-        self._thread = threading.Thread(target=self._supervise)
-        self._thread.start()
-
-    def _supervise(self):
-        loop = self.supervisor.loop
-        while not self._stop:
-            timer = loop.at(loop.now() + 0.05, lambda: None)
-            loop.run_round()
-            timer.cancel()
 
     def close(self):
-        self._stop = True
-        self._thread.join(20)
         client.forget()
-        self.supervisor.close()
+        super().close()
         self.peer.close()
 
     @property

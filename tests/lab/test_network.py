@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from background import in_thread
-from card_rig import MAC, NAME, PEER, Hosted, frame
+from card_rig import MAC, NAME, PEER, Carded, frame
 from network_namespaces import has_carrier, inside, namespace, until
 from up_rig import COMMAND, redbear
 
@@ -35,7 +35,7 @@ def card():
     """One card for all tests here; each leaves it as it was."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        made = Hosted(Path(folder))
+        made = Carded(Path(folder))
         try:
             yield made
         finally:
@@ -458,7 +458,7 @@ def test_a_user_is_told_that_it_takes_root(card):
 
 
 def test_a_card_that_leaves_is_enodev_for_all_who_wait(tmp_path):
-    hosted = Hosted(tmp_path)
+    hosted = Carded(tmp_path)
     try:
         with namespace() as where, Tap(hosted, "--netns", where):
             until(lambda: has_carrier("rb0", where))

@@ -10,37 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from disk_users import fio, shell
 from up_rig import Up, redbear
 
 pytestmark = pytest.mark.timeout(300)
 
 MIB = 1 << 20
-
-
-def shell(command, *args, timeout=120):
-    """Run a shell command that must succeed; return what it printed."""
-    done = subprocess.run(
-        ["sh", "-euc", command, "sh", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def fio(path, folder, *options, timeout=120):
-    """Run a verifying fio on `path`; it must end without an error."""
-    done = subprocess.run(
-        ["fio", "--name=verify", f"--filename={path}", "--verify=crc32c", "--verify_fatal=1",
-         "--output-format=normal", "--randrepeat=1", *options],
-        capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "err= 0" in done.stdout, done.stdout
-    return done.stdout
 
 
 @pytest.fixture

@@ -7,47 +7,19 @@ import hashlib
 import json
 import os
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import qemu_rig
+from disk_users import fio, shell
+from hosted import Hosted
 from up_rig import Up
-
-from kernel_shim.rundir import RunDir
-from kernel_shim.service import Service
-from kernel_shim.supervisor import Supervisor
 
 pytestmark = pytest.mark.timeout(300)
 
 MIB = 1 << 20
 TREE = Path(os.__file__).parent / "asyncio"
-
-
-def shell(command, *args, timeout=120):
-    """Run a shell command that must succeed; return what it printed."""
-    done = subprocess.run(
-        ["sh", "-euc", command, "sh", *map(str, args)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def fio(path, folder, *options, timeout=120):
-    """Run a verifying fio on `path`; it must end without an error."""
-    done = subprocess.run(
-        ["fio", "--name=verify", f"--filename={path}", "--verify=crc32c", "--verify_fatal=1",
-         "--output-format=normal", "--randrepeat=1", *options],
-        capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "err= 0" in done.stdout, done.stdout
 
 
 def until(ready, within=20.0):
@@ -206,47 +178,20 @@ def test_an_empty_drive_is_a_file_without_bytes_that_answers_for_itself(tmp_path
 NAME = "disk.pci-0000-00-04.0_ahci"
 
 
-class Served:
-    """ahcid on a machine of the test's own making, under a supervisor in a thread."""
+class Served(Hosted):
+    """ahcid on a disk with that image."""
 
     def __init__(self, folder, blockdev):
-        self.machine = qemu_rig.machine(
+        machine = qemu_rig.machine(
             [
                 *("-blockdev", json.dumps(blockdev)),
                 *("-device", "ich9-ahci,id=dut,addr=4"),
                 *("-device", "ide-hd,bus=dut.0,drive=d0,serial=RB,rerror=report,werror=report"),
             ]
         )
-        self.supervisor = Supervisor(RunDir(folder / "run"), folder / "scheme")
-        self.log = folder / "run" / "log" / "ahcid.log"
-        self.disk = folder / "scheme" / NAME / "0"
-        self.supervisor.open()
-        function = self.machine.functions[0]
-        self.supervisor.hold(function.address).keep(function)
-        self.supervisor.start(
-            Service(
-                name="ahcid",
-                module="daemons.ahcid",
-                schemes=(NAME,),
-                device=function,
-                options={"timeout_ms": 2000, "ncq": True, "trust_trim": False},
-            )
-        )
-        self._stop = False
-        self._thread = threading.Thread(target=self._supervise)
-        self._thread.start()
-
-    def _supervise(self):
-        loop = self.supervisor.loop
-        while not self._stop:
-            timer = loop.at(loop.now() + 0.05, lambda: None)
-            loop.run_round()
-            timer.cancel()
-
-    def close(self):
-        self._stop = True
-        self._thread.join(20)
-        self.supervisor.close()
+        options = {"timeout_ms": 2000, "ncq": True, "trust_trim": False}
+        super().__init__(folder, machine, "ahcid", NAME, options)
+        self.disk = self.mount / NAME / "0"
 
 
 def test_ddrescue_saves_all_but_the_blocks_that_are_bad(tmp_path):

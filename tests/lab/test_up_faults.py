@@ -5,16 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import threading
 import time
 
 import pytest
 import qemu_rig
 from background import in_thread
-
-from kernel_shim.rundir import RunDir
-from kernel_shim.service import Service
-from kernel_shim.supervisor import Supervisor
+from hosted import Hosted
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -22,55 +18,20 @@ MIB = 1 << 20
 NAME = "disk.pci-0000-00-04.0-nvme"
 
 
-class Served:
-    """nvmed on a machine of the test's own making, under a supervisor in a thread."""
+class Served(Hosted):
+    """nvmed on a disk with that image."""
 
-    def __init__(self, tmp_path, blockdev):
-        self.machine = qemu_rig.machine(
+    def __init__(self, folder, blockdev):
+        machine = qemu_rig.machine(
             [
-                "-object",
-                "throttle-group,id=tg",
-                "-blockdev",
-                json.dumps(blockdev),
-                "-device",
-                "nvme,serial=F,drive=d0,addr=4",
+                *("-object", "throttle-group,id=tg"),
+                *("-blockdev", json.dumps(blockdev)),
+                *("-device", "nvme,serial=F,drive=d0,addr=4"),
             ]
         )
-        self.supervisor = Supervisor(RunDir(tmp_path / "run"), tmp_path / "scheme")
-        self.log = tmp_path / "run" / "log" / "nvmed.log"
-        self.disk = tmp_path / "scheme" / NAME / "1"
-        self.supervisor.open()
-        self.supervisor.hold(self.machine.functions[0].address).keep(self.machine.functions[0])
-        (self.running,) = self.supervisor.start(
-            Service(
-                name="nvmed",
-                module="daemons.nvmed",
-                schemes=(NAME,),
-                device=self.machine.functions[0],
-                options={"queues": 1, "depth": 64, "timeout_ms": 1000, "quick": True},
-            )
-        )
-        self._stop = False
-        self._thread = threading.Thread(target=self._supervise)
-        self._thread.start()
-
-    def _supervise(self):
-        loop = self.supervisor.loop
-        while not self._stop:
-            timer = loop.at(loop.now() + 0.05, lambda: None)
-            loop.run_round()
-            timer.cancel()
-
-    def close(self):
-        self._stop = True
-        self._thread.join(20)
-        self.supervisor.close()
-
-    def said(self, words, within=20.0):
-        deadline = time.monotonic() + within
-        while words not in self.log.read_text():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.01)
+        options = {"queues": 1, "depth": 64, "timeout_ms": 1000, "quick": True}
+        super().__init__(folder, machine, "nvmed", NAME, options)
+        self.disk = self.mount / NAME / "1"
 
     def cpu(self):
         """Seconds of processor time nvmed has used."""
