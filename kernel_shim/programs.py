@@ -27,7 +27,7 @@ SCHEMES_MOST: Final = 64  # each has a journal of some 12 MiB
 
 
 class Note(Protocol):
-    """`Supervisor.note`."""
+    """`Notes.note`."""
 
     def __call__(self, key: str, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Tell the kernel's daemon something."""

@@ -19,10 +19,9 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from kernel_shim.copying import Copiers
-from kernel_shim.device import Device
 from kernel_shim.forgetters import Forgetters
 from kernel_shim.functions import Functions
 from kernel_shim.guardian import start_guardian
@@ -30,20 +29,18 @@ from kernel_shim.holding import Holding
 from kernel_shim.joins import Joins
 from kernel_shim.keepable import let_go
 from kernel_shim.mounted import MountedScheme
+from kernel_shim.notes import Notes
 from kernel_shim.programs import ProgramSchemes
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Running, Service, State
 from kernel_shim.undo import process_started, unmount_all
 from redbear_host import linux
 from redbear_host.errors import ConfigError, RedbearError, TransportError
-from redbear_host.hw.ports import InterruptKind
 from redbear_host.namespace.build import Instance
 from redbear_host.scheme.loop import Loop
 from schemefs.mount import HARMLESS, mounts_below
 
 log = logging.getLogger(__name__)
-
-_Note: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # a message, and what travels with it
 
 _READY_WITHIN_S: Final = 30.0
 _STOP_WITHIN_S: Final = 5.0
@@ -91,7 +88,7 @@ class Supervisor:
         self._stopped = False
         self._errands: Final[list[Callable[[], object]]] = []
         self.opened = False  # whether there is anything to undo
-        self._notes: Final[dict[str, _Note]] = {}  # what a kernel daemon is told when it starts
+        self.notes: Final = Notes(self._running)
         self.on_ask: Callable[[Running, dict[str, Any], list[int]], None] = _answer_nothing
         self.joins: Final = Joins()
         self.functions: Final = Functions()
@@ -99,7 +96,7 @@ class Supervisor:
         self._forgetters: Final = Forgetters(self.loop)
         self._copiers: Final = Copiers(self.loop)
         self.programs: Final = ProgramSchemes(
-            self.mount, run_dir.rings, self.loop, self.note, self.forget
+            self.mount, run_dir.rings, self.loop, self.notes.note, self.notes.forget
         )
 
     # -- the instance ----------------------------------------------------------------------------
@@ -251,58 +248,18 @@ class Supervisor:
             scheme = MountedScheme(name, self.mount, self._run_dir.rings, is_file)
             schemes.append(scheme)
             undo.callback(scheme.remove if holding else scheme.close)
-            self.note(
+            self.notes.note(
                 f"scheme {name}",
                 {"scheme": name, "service": service.name},
                 [scheme.journal.fd, scheme.meter.fd],
             )
-            undo.callback(self.forget, f"scheme {name}", {"no_scheme": name})
+            undo.callback(self.notes.forget, f"scheme {name}", {"no_scheme": name})
         running = Running(service, schemes, next(self._numbers))
         self._running.append(running)
         self.joins.add(running)
         undo.callback(self._remove, running)
         self._spawn(running)
         return running
-
-    # -- what the kernel's schemes are told ------------------------------------------------------
-
-    def note(self, key: str, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
-        """Tell the daemon of the kernel's schemes something, and each successor of it again.
-
-        The descriptors stay the caller's, and must live until `forget(key)`.
-        """
-        self._notes[key] = (message, fds)
-        for running in self._running:
-            if running.service.is_kernel:
-                running.tell(message, fds)
-
-    def forget(self, key: str, message: Mapping[str, Any]) -> None:
-        """Take a note back: `message` says so to the present daemon."""
-        if self._notes.pop(key, None) is not None:
-            for running in self._running:
-                if running.service.is_kernel:
-                    running.tell(message)
-
-    def _note_interrupts(self, device: Device, message: Mapping[str, Any]) -> None:
-        """Let the scheme `irq` show the vectors that a daemon has switched on."""
-        kind, count, line = (message.get(key) for key in ("interrupts", "vectors", "line"))
-        if kind not in tuple(InterruptKind) or type(count) is not int or type(line) is not int:
-            log.warning(
-                "the daemon of %s says what makes no sense: %.100s", device.address, message
-            )
-            return
-        found = device.interrupts(kind, max(0, count))
-        unmasks = found.unmask_fd >= 0
-        self.note(
-            f"irq {device.address}",
-            {
-                "irq": device.address,
-                "kind": kind,
-                "line": line,
-                "unmasks": unmasks,
-            },
-            [*found.event_fds, found.unmask_fd] if unmasks else found.event_fds,
-        )
 
     def _log_path(self, running: Running) -> Path:
         return self._run_dir.log_path(running.service.name)
@@ -318,8 +275,7 @@ class Supervisor:
         self._copiers.begin(running, self._log_path(running))
         self._note_progress()
         if running.service.is_kernel:
-            for message, fds in self._notes.values():
-                running.tell(message, fds)
+            self.notes.repeat(running)
         control = running.control
         if control is None:
             raise TransportError(f"{running.service.name} has no control socket")
@@ -371,7 +327,7 @@ class Supervisor:
                 if scheme.name == message["crowded"]:
                     self._forgetters.begin(scheme)
         elif "interrupts" in message and running.service.device is not None:
-            self._note_interrupts(running.service.device, message)
+            self.notes.note_interrupts(running.service.device, message)
         elif running.service.is_kernel or not running.service.asks.isdisjoint(message):
             self.on_ask(running, message, fds)
         else:
@@ -469,7 +425,7 @@ class Supervisor:
         device = running.service.device
         if device is not None:
             none = {"irq": device.address, "kind": "intx", "line": 0, "unmasks": False}
-            self.forget(f"irq {device.address}", none)
+            self.notes.forget(f"irq {device.address}", none)
         self._running.remove(running)
 
     def _end(self, running: Running) -> None:

@@ -41,7 +41,7 @@ class Instance(Supervisor):
         )
         return running
 
-    def notes(self, name):
+    def written(self, name):
         return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
 
     def wait(self, done):
@@ -54,7 +54,7 @@ class Instance(Supervisor):
             self.loop.run_round()
 
     def heard(self, name, message, links=()):
-        self.wait(lambda: [message, list(links)] in self.notes(name))
+        self.wait(lambda: [message, list(links)] in self.written(name))
 
     def kill(self, running):
         life = running.life
@@ -92,7 +92,7 @@ def test_a_service_is_told_of_the_schemes_it_is_for_and_of_no_others(instance):
     instance.begin("card", "network.a", "disk.a", says=[SAYS_FACTS])
     instance.wait(lambda: instance.joins.facts(service_like(instance))["with"]["network.a"])
     service(instance)
-    assert instance.notes("stack")[0] == [{"life": 1, "with": {"network.a": FACTS}}, []]
+    assert instance.written("stack")[0] == [{"life": 1, "with": {"network.a": FACTS}}, []]
     instance.begin("late", "network.b")
     instance.heard("stack", {"with": "network.b", "facts": {}})
 
@@ -112,7 +112,7 @@ def test_a_wire_reaches_the_driver_at_once_and_each_of_its_lives(instance):
     instance.heard("card", told, [WIRE])
     instance.kill(card)
     entry = {"scheme": "network.a", "by": "stack", "mac": FACTS["mac"]}
-    life, links = instance.notes("card")[-1]
+    life, links = instance.written("card")[-1]
     assert links == [WIRE]
     assert [{**one, "fd": None} for one in life["joins"]] == [{**entry, "fd": None}]
 
@@ -122,11 +122,11 @@ def test_a_wire_and_what_is_kept_outlive_the_service(instance):
     stack = service(instance, [join(), 1], [{"keep": "netns", "id": 2}, 1])
     instance.heard("stack", {"answer": 2})
     instance.kill(stack)
-    life, links = instance.notes("stack")[-1]
+    life, links = instance.written("stack")[-1]
     assert life["kept"].keys() == {"netns"}
     assert links == [WIRE]
     instance.kill(card)
-    assert instance.notes("card")[-1][1] == [WIRE]
+    assert instance.written("card")[-1][1] == [WIRE]
 
 
 def test_a_second_join_takes_the_place_of_the_first_and_part_takes_it_out(instance):
@@ -193,7 +193,7 @@ def test_a_daemon_that_may_not_join_does_not(instance):
     instance.begin("late", "network.b")
     instance.heard("stack", {"with": "network.b", "facts": {}})
     assert not [link for link in links() if "wire" in link]
-    assert instance.notes("card")[-1][0] == {"life": 1, "with": None}
+    assert instance.written("card")[-1][0] == {"life": 1, "with": None}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_a_card_cannot_be_is_not_passed_on(instance, facts):
     instance.begin("card", "network.a", says=[[{"adapter": "network.a", "facts": facts}, 0]])
     instance.begin("liar", "disk.b", says=[[{"adapter": "network.a", "facts": FACTS}, 0]])
     service(instance)
-    assert instance.notes("stack")[0] == [{"life": 1, "with": {"network.a": {}}}, []]
+    assert instance.written("stack")[0] == [{"life": 1, "with": {"network.a": {}}}, []]
 
 
 def test_a_service_hears_of_a_card_that_leaves_and_its_wire_is_out(instance):
@@ -244,7 +244,7 @@ def test_what_the_shim_could_not_let_go_of_is_not_held_and_ends_who_sends_it(ins
     instance.begin("card", "network.a")
     stack = service(instance, [{"keep": "x", "id": 1, "fd": "/dev/null"}, 1])
     instance.wait(lambda: stack.life == 2 and stack.state is State.READY)
-    assert instance.notes("stack")[-1] == [{"life": 2, "with": {"network.a": {}}}, []]
+    assert instance.written("stack")[-1] == [{"life": 2, "with": {"network.a": {}}}, []]
 
 
 def test_who_calls_a_daemon_that_is_given_up_is_told_so(instance):
