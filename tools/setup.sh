@@ -58,7 +58,7 @@ install_python_packages() {
         case $(cat .venv/stamp) in "$base "*) ;; *) clear=--clear ;; esac
     fi
     "$python" -m venv $clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]' ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev,input,screen,sound]' ||
         die "pip could not install the Python packages; what it needs is named above"
     printf '%s\n' "$stamp" >.venv/stamp
 }
