@@ -22,6 +22,7 @@ _Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
 _NONSENSE: Final = (KeyError, TypeError, ValueError, OverflowError)  # OverflowError: int(inf)
+_ASKED: Final = {"forget": "keep"}  # who may ask the one may ask the other
 _PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
 
 
@@ -42,6 +43,7 @@ class Answers:
             "join": joins.join,
             "part": lambda running, said, fds: joins.part(running, said),
             "keep": joins.keep,
+            "forget": lambda running, said, fds: joins.forget(running, said),
         }
         supervisor.on_ask = self._on_ask
 
@@ -67,7 +69,7 @@ class Answers:
     def _on_wire(self, running: Running, said: dict[str, Any], fds: list[int]) -> bool:
         """Answer a question about wires (`kernel_shim.joins`); False when it is none."""
         for name, handler in self._wires.items():
-            if name not in said or name not in running.service.asks:
+            if name not in said or _ASKED.get(name, name) not in running.service.asks:
                 continue
             answer: dict[str, Any] = {}
             try:

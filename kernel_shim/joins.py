@@ -9,6 +9,7 @@ that a connection over one outlives the driver.  The messages, all over the cont
 service → shim   {"join": SCHEME, "id": n}, with or without one descriptor; "mac": the card's
                  {"part": SCHEME, "id": n}         takes the wire out
                  {"keep": NAME, "id": n}           with one descriptor, for its own successors
+                 {"forget": NAME, "id": n}         closes what was kept by that name
 shim → service   set-up: facts["with"] = {SCHEME: FACTS}, "kept": {NAME: index of the descriptor}
                  {"with": SCHEME, "facts": FACTS}  it is served, or its facts have changed
                  {"without": SCHEME}               it is served no more; its wire is out
@@ -37,7 +38,7 @@ from redbear_host.errors import Refused
 
 log = logging.getLogger(__name__)
 
-_KEPT_MOST: Final = 4  # descriptors of a service
+_KEPT_MOST: Final = 64  # descriptors of a service; a set-up has room for 253
 _NAME_MOST: Final = 64
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NUMBERS: Final = {"link": 1 << 24, "mtu": 1 << 16}  # Mb/s, bytes: the most that makes sense
@@ -89,8 +90,7 @@ class Joins:
 
     def on_lost(self, running: Running) -> None:
         """Hear that a daemon's device has left, or that it is given up."""
-        if running.service.with_:
-            self._let_go(running.service.name)
+        self._let_go(running.service.name)
         for scheme in running.schemes:
             lost = self._schemes.pop(scheme.name, None)
             if lost is None:
@@ -194,6 +194,14 @@ class Joins:
         elif len(kept) >= _KEPT_MOST:
             raise Refused(e.ENFILE)
         kept[name] = fds.pop()
+
+    def forget(self, running: Running, said: Mapping[str, Any]) -> None:
+        """Let go of what is kept for a service's successors; ENOENT if nothing is, by that name."""
+        kept = self._kept.get(running.service.name, {})
+        name = str(said["forget"])[:_NAME_MOST]
+        if name not in kept:
+            raise Refused(e.ENOENT)
+        keepable.close(kept.pop(name))
 
     def _let_go(self, service: str) -> None:
         """Take out the wires of a service that is given up, and what was kept for it."""

@@ -179,12 +179,14 @@ def test_what_may_not_be_joined_is_refused_and_its_descriptor_closed(instance):
 
 
 def test_only_so_much_is_kept(instance):
-    says = [[{"keep": f"thing {number}", "id": number}, 1] for number in range(6)]
-    service(instance, *says, [{"keep": "thing 0", "id": 9}, 1])
-    instance.heard("stack", {"answer": 3})
-    instance.heard("stack", {"answer": 4, "errno": e.ENFILE})
-    instance.heard("stack", {"answer": 9})
-    assert len([link for link in links() if "wire" in link]) == 4
+    says = [[{"keep": f"thing {number}", "id": number}, 1] for number in range(66)]
+    again = [{"keep": "thing 0", "id": 90}, 1]
+    service(instance, *says, again, [{"forget": "thing 1", "id": 91}, 0])
+    instance.heard("stack", {"answer": 63})
+    instance.heard("stack", {"answer": 64, "errno": e.ENFILE})
+    instance.heard("stack", {"answer": 90})
+    instance.heard("stack", {"answer": 91})
+    assert len([link for link in links() if "wire" in link]) == 63
 
 
 def test_a_daemon_that_may_not_join_does_not(instance):
