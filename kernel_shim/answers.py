@@ -18,11 +18,10 @@ from redbear_host.namespace.names import known
 
 log = logging.getLogger(__name__)
 
-_Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
+_Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], Sequence[int] | None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
 _NONSENSE: Final = (KeyError, TypeError, ValueError, OverflowError)  # OverflowError: int(inf)
-_ASKED: Final = {"forget": "keep"}  # who may ask the one may ask the other
 _PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
 
 
@@ -44,6 +43,7 @@ class Answers:
             "part": lambda running, said, fds: joins.part(running, said),
             "keep": joins.keep,
             "forget": lambda running, said, fds: joins.forget(running, said),
+            "connect": lambda running, said, fds: joins.connect(running, said),
         }
         supervisor.on_ask = self._on_ask
 
@@ -69,18 +69,21 @@ class Answers:
     def _on_wire(self, running: Running, said: dict[str, Any], fds: list[int]) -> bool:
         """Answer a question about wires (`kernel_shim.joins`); False when it is none."""
         for name, handler in self._wires.items():
-            if name not in said or _ASKED.get(name, name) not in running.service.asks:
+            if name not in said or not running.service.may_ask(name):
                 continue
             answer: dict[str, Any] = {}
+            sent: Sequence[int] = ()
             try:
                 answer["answer"] = int(said["id"])
-                handler(running, said, fds)
+                sent = handler(running, said, fds) or ()
             except _NONSENSE as error:
                 log.warning("%s asks %.100s: %r", running.service.name, said, error)
                 return True
             except Refused as refusal:
                 answer["errno"] = refusal.errno
-            running.tell(answer)
+            running.tell(answer, sent)
+            for fd in sent:
+                os.close(fd)
             return True
         return False
 

@@ -10,6 +10,7 @@ service → shim   {"join": SCHEME, "id": n}, with or without one descriptor; "m
                  {"part": SCHEME, "id": n}         takes the wire out
                  {"keep": NAME, "id": n}           with one descriptor, for its own successors
                  {"forget": NAME, "id": n}         closes what was kept by that name
+                 {"connect": SCHEME, "id": n}      the answer holds a socket of its ring door
 shim → service   set-up: facts["with"] = {SCHEME: FACTS}, "kept": {NAME: index of the descriptor}
                  {"with": SCHEME, "facts": FACTS}  it is served, or its facts have changed
                  {"without": SCHEME}               it is served no more; its wire is out
@@ -18,6 +19,10 @@ shim → driver    set-up: "joins": [{"scheme", "by", "fd": index, "mac": text o
                  {"join": SCHEME, "by": SERVICE, "mac": text or null}, with one descriptor
                  {"part": SCHEME, "by": SERVICE}
 ```
+
+What a service may be connected with its manifest names (`calls`), and it is told of those schemes
+as well.  Who calls there is the shim: so a daemon that is locked in reaches them at any time, and
+again when their daemons were restarted.
 
 A join takes the place of an earlier one by the same service; a join without a descriptor leaves the
 wire and gives the card another address.
@@ -38,8 +43,8 @@ from redbear_host.errors import Refused
 
 log = logging.getLogger(__name__)
 
-_KEPT_MOST: Final = 64  # descriptors of a service; a set-up has room for 253
 _NAME_MOST: Final = 64
+_NONE: Final = ("/",)  # how no scheme begins
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NUMBERS: Final = {"link": 1 << 24, "mtu": 1 << 16}  # Mb/s, bytes: the most that makes sense
 
@@ -78,7 +83,7 @@ class Joins:
 
     def add(self, running: Running) -> None:
         """Hear of a service before its first life."""
-        if running.service.with_:
+        if _told_of(running):
             self._services.append(running)
 
     def on_ready(self, running: Running) -> None:
@@ -141,7 +146,7 @@ class Joins:
 
     def facts(self, running: Running) -> dict[str, Any]:
         """Return what a new life of a class service is told of the schemes it is for."""
-        if not running.service.with_:
+        if not _told_of(running):
             return {}
         return {"with": {name: self._schemes[name].facts for name in self._schemes_for(running)}}
 
@@ -191,7 +196,7 @@ class Joins:
         _check(fds[0])
         if name in kept:
             keepable.close(kept.pop(name))
-        elif len(kept) >= _KEPT_MOST:
+        elif len(kept) >= running.service.keep_most:
             raise Refused(e.ENFILE)
         kept[name] = fds.pop()
 
@@ -202,6 +207,26 @@ class Joins:
         if name not in kept:
             raise Refused(e.ENOENT)
         keepable.close(kept.pop(name))
+
+    def connect(self, running: Running, said: Mapping[str, Any]) -> tuple[int]:
+        """Call at a scheme for a service; return the socket.
+
+        EACCES for one that it is not for, ENODEV for one that is not served, EAGAIN while too many
+        wait there.
+        """
+        name = str(said["connect"])
+        if not name.startswith(running.service.calls or _NONE):
+            raise Refused(e.EACCES)
+        scheme = self._schemes.get(name)
+        if scheme is None:
+            raise Refused(e.ENODEV)
+        (mounted,) = (one for one in scheme.driver.schemes if one.name == name)
+        try:
+            return (mounted.call(),)
+        except BlockingIOError:
+            raise Refused(e.EAGAIN) from None
+        except OSError:
+            raise Refused(e.ENODEV) from None
 
     def _let_go(self, service: str) -> None:
         """Take out the wires of a service that is given up, and what was kept for it."""
@@ -228,7 +253,7 @@ class Joins:
     # -- who is for what ---------------------------------------------------------------------------
 
     def _scheme(self, running: Running, name: str) -> _Scheme:
-        if not name.startswith(running.service.with_ or ("/",)):  # no scheme has a slash
+        if not name.startswith(running.service.with_ or _NONE):
             raise Refused(e.EACCES)
         scheme = self._schemes.get(name)
         if scheme is None:
@@ -236,18 +261,23 @@ class Joins:
         return scheme
 
     def _schemes_for(self, running: Running) -> Iterator[str]:
-        return (name for name in self._schemes if name.startswith(running.service.with_))
+        return (name for name in self._schemes if name.startswith(_told_of(running)))
 
     def _for(self, name: str) -> Iterator[Running]:
         return (
             one
             for one in self._services
-            if name.startswith(one.service.with_) and one.state is not State.FAILED
+            if name.startswith(_told_of(one)) and one.state is not State.FAILED
         )
 
     def _tell(self, name: str) -> None:
         for service in self._for(name):
             service.tell({"with": name, "facts": self._schemes[name].facts})
+
+
+def _told_of(running: Running) -> tuple[str, ...]:
+    """Return how the schemes begin that a service is told of."""
+    return (*running.service.with_, *running.service.calls)
 
 
 def _check(fd: int) -> None:

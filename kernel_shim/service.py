@@ -24,6 +24,8 @@ from redbear_host.sandbox.policy import Policy
 log = logging.getLogger(__name__)
 
 _SETUP_MAX: Final = 1 << 18
+_FDS_MOST: Final = 253  # SCM_MAX_FD: descriptors in one message
+_IMPLIED: Final = {"forget": "keep"}  # who may ask the one may ask the other
 
 More: TypeAlias = Callable[[list[int]], Mapping[str, Any]]
 
@@ -33,6 +35,7 @@ _FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SI
 class State(StrEnum):
     """Where a service is in its life."""
 
+    WAITING = "waiting"  # for the first use of its schemes
     STARTING = "starting"
     READY = "ready"
     STOPPED = "stopped"
@@ -49,6 +52,9 @@ class Service:
     file_roots: tuple[str, ...] = ()  # those of its schemes whose root is a file
     asks: frozenset[str] = frozenset()  # what it may ask: `kernel_shim.answers`
     with_: tuple[str, ...] = ()  # how the schemes begin that it is told of: `kernel_shim.joins`
+    calls: tuple[str, ...] = ()  # and those it is told of and may be connected with
+    keep_most: int = 64  # descriptors that are kept for it
+    lazy: bool = False  # it is started when its schemes are first used
     lists_functions: bool = False  # it serves `pci`, and is told of them: `kernel_shim.functions`
     is_kernel: bool = False  # it serves the kernel's schemes, and is told what there is
     device: Device | None = None
@@ -57,6 +63,10 @@ class Service:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what only this daemon is told
     early_deaths: int = 5  # more deaths than this before it was ready, in `within`: give up
     within: float = 10.0
+
+    def may_ask(self, name: str) -> bool:
+        """Tell whether its manifest lets it ask that."""
+        return _IMPLIED.get(name, name) in self.asks
 
 
 class Running:
@@ -154,7 +164,10 @@ class Running:
             setup["trace_fd"] = len(fds)
             fds.append(self.trace_fd)
         setup.update(more(fds))
-        self.tell(setup, fds)
+        setup["descriptors"] = len(fds)
+        self.tell(setup, fds[:_FDS_MOST])
+        for first in range(_FDS_MOST, len(fds), _FDS_MOST):  # the rest of them, right behind it
+            self.tell({}, fds[first : first + _FDS_MOST])
 
     def tell(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send the daemon a message; one that is dead, or reads none, misses it."""
@@ -166,6 +179,12 @@ class Running:
             pass  # it died; its pidfd says so
         except BlockingIOError:
             log.warning("%s does not listen to the shim", self.service.name)
+
+    def doors(self) -> list[int]:
+        """Return what becomes readable when somebody wants something of its schemes."""
+        return [
+            fd for scheme in self.schemes for fd in (scheme.connection_fd, scheme.listener.fileno())
+        ]
 
     def reap(self) -> str:
         """Collect the dead process; say how it died."""

@@ -226,12 +226,19 @@ class Supervisor:
 
     def start(self, *services: Service) -> list[Running]:
         """Mount the services' schemes, start their daemons side by side, wait until all serve."""
-        started = [self._begin(service) for service in services]
+        return self._await_ready([self._begin(service) for service in services])
+
+    def use(self, running: Running) -> None:
+        """Start what waits for its first use, and wait until it serves."""
+        self._wake(running)
+        self._await_ready([running])
+
+    def _await_ready(self, started: list[Running]) -> list[Running]:
         self._run_until(
             lambda: all(running.state is not State.STARTING for running in started), _READY_WITHIN_S
         )
         for running in started:
-            if running.state is not State.READY:
+            if running.state not in (State.READY, State.WAITING):
                 name = running.service.name
                 raise TransportError(
                     f"{name} did not start: {running.why or 'it never became ready'}",
@@ -258,8 +265,28 @@ class Supervisor:
         self._running.append(running)
         self.joins.add(running)
         undo.callback(self._remove, running)
-        self._spawn(running)
+        if service.lazy:
+            self._await_use(running)
+        else:
+            self._spawn(running)
         return running
+
+    def _await_use(self, running: Running) -> None:
+        """Start a daemon with the first request for one of its schemes, which it then finds."""
+        running.state = State.WAITING
+        for fd in running.doors():
+            self.loop.watch(fd, lambda: self._wake(running))
+        self._note_progress()
+
+    def _wake(self, running: Running) -> None:
+        if running.state is State.WAITING:
+            self._unwatch_doors(running)
+            self._respawn(running)
+
+    def _unwatch_doors(self, running: Running) -> None:
+        for fd in running.doors():
+            self.loop.unwatch(fd)
+        running.state = State.STOPPED
 
     def _log_path(self, running: Running) -> Path:
         return self._run_dir.log_path(running.service.name)
@@ -328,8 +355,9 @@ class Supervisor:
                     self._forgetters.begin(scheme)
         elif "interrupts" in message and running.service.device is not None:
             self.notes.note_interrupts(running.service.device, message)
-        elif running.service.is_kernel or not running.service.asks.isdisjoint(message):
+        elif running.service.is_kernel or any(map(running.service.may_ask, message)):
             self.on_ask(running, message, fds)
+            return
         else:
             log.warning("%s says what it has no right to: %.100s", running.service.name, message)
         self._note_progress()
@@ -431,6 +459,8 @@ class Supervisor:
     def _end(self, running: Running) -> None:
         """Ask a daemon to stop, then make it; no other life follows."""
         running.ending = True
+        if running.state is State.WAITING:
+            self._unwatch_doors(running)
         if running.state not in (State.STARTING, State.READY) or running.pidfd < 0:
             return
         running.tell({"stop": True})

@@ -134,9 +134,14 @@ class Daemon(ExitStack):
         message, fds, _, _ = socket.recv_fds(control, _MESSAGE_MAX, _FDS_MAX)
         if not message:
             raise ProtocolError("the shim closed the control socket before it sent a set-up")
+        setup = json.loads(message)
+        while len(fds) < setup.get("descriptors", 0):  # more than one message holds
+            _, more, _, _ = socket.recv_fds(control, _MESSAGE_MAX, _FDS_MAX)
+            if not more:
+                raise ProtocolError("the shim sent less descriptors than its set-up speaks of")
+            fds += more
         for fd in fds:
             os.set_inheritable(fd, False)
-        setup = json.loads(message)
         log.setup(setup["name"])
         imports.prepare()
         return cls(control, setup, fds)
@@ -150,6 +155,12 @@ class Daemon(ExitStack):
     def kept(self) -> dict[str, int]:
         """The descriptors that earlier lives had the shim keep, by their names; they are ours."""
         return {name: self._fds[index] for name, index in self._setup.get("kept", {}).items()}
+
+    @property
+    def landing(self) -> str:
+        """What its device is reached by: "vfio" or "qtest"; nothing for a daemon without one."""
+        grant = self._setup["grant"]
+        return "" if grant is None else str(grant["machine"])
 
     def function(self) -> PciFunction:
         """Open the PCI function this daemon was given; it is closed at the end."""

@@ -6,8 +6,11 @@ summary = "NVMe disks"
 schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
 file_roots = []                       # those of them whose root is a file: /scheme/rand
 asks = []                             # what it may ask the shim: "namespace", "join", …
-start = "always"                      # or "asked": only where a configuration says so
+start = "always"                      # or "asked": only where a configuration says so; or "used":
+                                      # when somebody first wants something of its schemes
 with = ["network."]                   # started once a scheme is served whose name begins so
+calls = ["input"]                     # schemes it is told of, and may ask to be connected with
+keep_most = 64                        # how many descriptors the shim keeps for its successors
 
 [daemon.restart]                      # more deaths before it was ready, and it is given up
 at_most = 5
@@ -57,7 +60,8 @@ WITHIN: Final = Seconds(10)
 
 _TABLES: Final = ("daemon", "match", "option", "sandbox")
 _BOUNDS: Final = {"least", "most"}
-_STARTS: Final = ("always", "asked")
+_STARTS: Final = ("always", "asked", "used")
+_ELSEWHERE: Final = ("orbital",)  # daemons whose room is a package of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +135,11 @@ class Manifest:
     summary: Annotated[str, "What it drives or serves, in a few words."]
     schemes: Annotated[tuple[str, ...], "The names it serves below /scheme."]
     file_roots: Annotated[tuple[str, ...], "Those of them whose root is a file."] = ()
-    start: Annotated[str, "When a daemon without [match] is started: always or asked."] = "always"
+    start: Annotated[str, "When a daemon without [match] starts: always, asked, used."] = "always"
     with_: Annotated[tuple[str, ...], "How the schemes begin that it is started with."] = ()
-    asks: Annotated[tuple[str, ...], "What it may ask the shim: namespace, join, part, keep."] = ()
+    calls: Annotated[tuple[str, ...], "How those begin that it may be connected with."] = ()
+    asks: Annotated[tuple[str, ...], "What it may ask the shim: join, part, keep, connect, …"] = ()
+    keep_most: Annotated[int, "How many descriptors are kept for its successors."] = 64
     restart: Restart = field(default_factory=Restart)
     sandbox: Sandbox = field(default_factory=Sandbox)
     match: Match | None = None
@@ -142,7 +148,7 @@ class Manifest:
     @property
     def module(self) -> str:
         """What `python -I -m` runs."""
-        return f"daemons.{self.name}"
+        return self.name if self.name in _ELSEWHERE else f"daemons.{self.name}"
 
     def policy(self, options: Mapping[str, Any], landing: str | None = None) -> Policy:
         """Say what it may do once it is locked in, with these options and by this landing."""
@@ -165,13 +171,18 @@ class Manifest:
 
 def installed() -> tuple[Manifest, ...]:
     """Read the manifests of all installed daemons, in the order of their names."""
-    return read_all(resources.files("daemons"))
+    rooms = [*resources.files("daemons").iterdir(), *map(resources.files, _ELSEWHERE)]
+    return _read(rooms)
 
 
 def read_all(folder: Traversable) -> tuple[Manifest, ...]:
     """Read `NAME/daemon.toml` for every daemon below `folder`."""
+    return _read(folder.iterdir())
+
+
+def _read(rooms: Iterable[Traversable]) -> tuple[Manifest, ...]:
     found = []
-    for room in sorted(folder.iterdir(), key=lambda room: room.name):
+    for room in sorted(rooms, key=lambda room: room.name):
         file = room / "daemon.toml"
         if room.is_dir() and file.is_file():
             found.append(parse(room.name, file.read_text(encoding="utf-8")))
@@ -219,8 +230,11 @@ def parse(name: str, text: str) -> Manifest:
         )
     for scheme in found.get("schemes", ()):
         _check_scheme(here, scheme, match)
-    if not all(found.get("with_", ("network.",))):
-        raise ConfigError(f"{here} [daemon]: with names every scheme", 'write it as ["network."]')
+    for key in ("with_", "calls"):
+        if not all(found.get(key, ("network.",))):
+            raise ConfigError(
+                f"{here} [daemon]: {key.rstrip('_')} names every scheme", 'write it as ["network."]'
+            )
     if match is not None and found.get("with_"):
         raise ConfigError(f"{here} [daemon]: a daemon with [match] is started with its device")
     return build(

@@ -52,7 +52,7 @@ class Opening:
         try:
             path = self._nodes.path(handle.node)
             opened = self._scheme.openat(
-                ROOT, path, flags, flags & f.O_FCNTL_MASK, Unheard(handle.caller)
+                ROOT, path, flags, flags & f.O_FCNTL_MASK, Unheard(handle.caller, handle.inode)
             )
         except Refused:
             return False

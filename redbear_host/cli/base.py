@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from kernel_shim.service import Service
     from kernel_shim.supervisor import Supervisor
 
-_ALWAYS: Final = "always"
+_ASKED: Final = "asked"
+_USED: Final = "used"
 _LISTS: Final = "pci"  # the scheme that shows the functions
 
 
@@ -38,7 +39,9 @@ def kernel_service(wanted: Config, console: str = "") -> Service:
 def base_services(wanted: Config) -> list[Service]:
     """Return the daemons that drive no device and are started always, or were asked for."""
     return [
-        _service(manifest, wanted) for manifest in _without_device(wanted) if not manifest.with_
+        _service(manifest, wanted)
+        for manifest in _without_device(wanted)
+        if manifest.start == _USED or not manifest.with_
     ]
 
 
@@ -49,12 +52,15 @@ def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
     """
     waiting = [manifest for manifest in _without_device(wanted) if manifest.with_]
     while True:
+        for one in supervisor.services:
+            if one.service.lazy and one.life == 0 and _is_due(supervisor, one.service.with_):
+                with progress.step(f"start {one.service.name}"):
+                    supervisor.use(one)
         running = {one.service.name for one in supervisor.services}
         due = [
             manifest
             for manifest in waiting
-            if manifest.name not in running
-            and any(name.startswith(manifest.with_) for name in supervisor.joins.served)
+            if manifest.name not in running and _is_due(supervisor, manifest.with_)
         ]
         if not due:
             return
@@ -63,12 +69,16 @@ def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
             supervisor.start(*(_service(manifest, wanted) for manifest in due))
 
 
+def _is_due(supervisor: Supervisor, with_: tuple[str, ...]) -> bool:
+    return bool(with_) and any(name.startswith(with_) for name in supervisor.joins.served)
+
+
 def _without_device(wanted: Config) -> list[Manifest]:
     """Return the daemons that drive no device, but for those that must be asked for and are not."""
     return [
         manifest
         for manifest in installed()
-        if manifest.match is None and (manifest.start == _ALWAYS or manifest.name in wanted.daemons)
+        if manifest.match is None and (manifest.start != _ASKED or manifest.name in wanted.daemons)
     ]
 
 
@@ -83,6 +93,9 @@ def _service(manifest: Manifest, wanted: Config) -> Service:
         file_roots=manifest.file_roots,
         asks=frozenset(manifest.asks),
         with_=manifest.with_,
+        calls=manifest.calls,
+        keep_most=manifest.keep_most,
+        lazy=manifest.start == _USED,
         policy=wanted.policy(manifest),
         options=wanted.options(manifest),
         facts={"scratch": str(run_dir / "scratch"), "run_dir": str(run_dir)},

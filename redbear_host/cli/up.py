@@ -159,7 +159,7 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
             stack.callback(hotplug.close)
         console = "" if detached is not None else _terminal()
         base = [kernel_service(wanted, console), *base_services(wanted)]
-        names = ", ".join(service.name for service in base)
+        names = ", ".join(service.name for service in base if not service.lazy)
         with progress.step(f"start {names}"):
             supervisor.start(*base)
         for one in planned:

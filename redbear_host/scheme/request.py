@@ -62,13 +62,17 @@ class Request(ABC):
 
 
 class Unheard(Request):
-    """A call the server makes by itself: nobody waits for its answer."""
+    """A call the server makes by itself: nobody waits for its answer.
 
-    __slots__ = ()
+    `inode` is what `fstat` said of a handle that is opened again, 0 where it said nothing.
+    """
 
-    def __init__(self, caller: Caller) -> None:
+    __slots__ = ("inode",)
+
+    def __init__(self, caller: Caller, inode: int = 0) -> None:
         super().__init__()
         self.caller = caller
+        self.inode: Final = inode
 
     def answer(self, result: Any, /) -> None:
         """Drop the answer."""
