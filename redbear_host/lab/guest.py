@@ -151,6 +151,8 @@ def _write_session(exchange: Path, command: Sequence[str], options: GuestOptions
         "PYTHONDONTWRITEBYTECODE": "1",
         # Lines shall be seen when they are printed; the far end is a pipe.
         "PYTHONUNBUFFERED": "1",
+        # Where QEMU has to put a file, as its monitor's screendump, for the guest to see it.
+        "REDBEAR_LAB_EXCHANGE": str(exchange),
         **{name: value for name, value in own.items() if name.startswith("REDBEAR_")},
         **options.environment,
     }

@@ -64,7 +64,10 @@ SPARES: Final = {
         13, ("e1000e",), "e1000e,netdev=express,mac=52:54:00:12:34:58",
         ("-netdev", "hubport,id=express,hubid=13"),
     ),
-    "gpu": Spare(8, ("virtio_gpu",), f"virtio-gpu-pci,{_VIRTIO}"),
+    # Cards with a screen: QEMU's monitor takes their pictures by these ids (screendump).
+    "gpu": Spare(8, ("virtio_gpu",), f"virtio-gpu-pci,id=gpu,{_VIRTIO}"),
+    "bochs": Spare(14, ("bochs",), "bochs-display,id=bochs"),
+    "qxl": Spare(15, ("qxl",), "qxl,id=qxl,vgamem_mb=16,ram_size_mb=32,vram_size_mb=32"),
     "keyboard": Spare(9, ("virtio_input", "evdev"), f"virtio-keyboard-pci,{_VIRTIO}"),
     "tablet": Spare(10, ("virtio_input", "evdev"), f"virtio-tablet-pci,{_VIRTIO}"),
 }  # fmt: skip

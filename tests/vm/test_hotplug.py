@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from guest_machine import DISK, SSD, wait_for
+from monitor import Monitor
 
 from kernel_shim.host import MACHINE
 
@@ -23,47 +22,10 @@ SCHEME = Path("/scheme/disk.pci-0000-01-00.0-nvme")
 SHOWN = Path("/scheme/pci/0000--01--00.0")
 
 
-class Monitor:
-    """QEMU's monitor, at the guest's end of a virtio port."""
+class Slot(Monitor):
+    """The monitor, and the slot that it plugs a card into."""
 
-    def __init__(self):
-        (port,) = (
-            Path("/dev") / path.parent.name
-            for path in Path("/sys/class/virtio-ports").glob("*/name")
-            if path.read_text().strip() == "monitor"
-        )
-        self.fd = os.open(port, os.O_RDWR | os.O_CLOEXEC)
-        self.rest = b""
-        self.events = []
-        self.plugged = False
-        self.ask("qmp_capabilities")
-
-    def close(self):
-        os.close(self.fd)
-
-    def said(self, within):
-        deadline = time.monotonic() + within
-        while b"\n" not in self.rest:
-            ready = select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0]
-            assert ready, f"the monitor is silent; it has said {self.events}"
-            self.rest += os.read(self.fd, 65536)
-        line, _, self.rest = self.rest.partition(b"\n")
-        return json.loads(line)
-
-    def ask(self, command, **arguments):
-        os.write(self.fd, json.dumps({"execute": command, "arguments": arguments}).encode())
-        while True:
-            said = self.said(20)
-            if "event" in said:
-                self.events.append(said)
-            elif "QMP" not in said:
-                assert "return" in said, said
-                return said["return"]
-
-    def wait_event(self, name, within=20):
-        while not any(event["event"] == name for event in self.events):
-            self.events.append(self.said(within))
-        self.events.clear()
+    plugged = False
 
     def plug(self):
         self.ask("device_add", driver="nvme", id="plugged", bus="plug", drive="null", serial="P")
@@ -87,7 +49,7 @@ def redbear(*arguments, status=0):
 
 @pytest.fixture(scope="module")
 def monitor():
-    monitor = Monitor()
+    monitor = Slot()
     monitor.ask("blockdev-add", driver="null-co", size=1 << 20, **{"node-name": "null"})
     yield monitor
     monitor.close()

@@ -1,0 +1,194 @@
+"""One card: what it is, what it tells, what it is ordered; its parts are in `resources`."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from ctypes import c_uint32
+from typing import Final, NamedTuple
+
+from orbital.drm import resources, uapi
+from orbital.drm.buffers import Clips, DumbBuffer
+from orbital.drm.resources import Connector, Mode, Plane, Property, Resources
+from orbital.drm.uapi import call
+from orbital.rect import Rect
+
+_EVENTS_MOST: Final = 4096  # bytes read at once: some hundred
+_VBLANK: Final = ctypes.sizeof(uapi.drm_event_vblank)
+_NAME_MOST: Final = 64
+
+
+class Flip(NamedTuple):
+    """A picture that was asked for is on the screen now."""
+
+    user_data: int
+    crtc: int
+    sequence: int  # of the vertical blank; 0 for ever where a driver has none
+    when: float  # seconds of CLOCK_MONOTONIC
+
+
+class Card:
+    """An open card, by a descriptor that stays its owner's; all errors are `OSError`.
+
+    `atomic` False leaves atomic commits alone where the driver has them.
+    """
+
+    def __init__(self, fd: int, name: str, atomic: bool = True) -> None:
+        self.fd: Final = fd
+        self.name: Final = name  # as `card0`
+        self.driver: Final = self._read_driver()
+        # In this order: a driver that has none of it refuses, and is driven the old way.
+        self.universal: Final = self._offer(uapi.CLIENT_CAP_UNIVERSAL_PLANES)
+        self.atomic: Final = atomic and self._offer(uapi.CLIENT_CAP_ATOMIC)
+        # Later Linux (6.8) hides the cursor plane of virtual cards from who knows no hot spots.
+        self._offer(uapi.CLIENT_CAP_CURSOR_PLANE_HOTSPOT)
+        self.cursor_limits: Final = (
+            self.capability(uapi.CAP_CURSOR_WIDTH) or 64,
+            self.capability(uapi.CAP_CURSOR_HEIGHT) or 64,
+        )
+        self.exports: Final = bool(self.capability(uapi.CAP_PRIME) & uapi.PRIME_CAP_EXPORT)
+        self._clips: Final = Clips()
+        self._flip: Final = uapi.drm_mode_crtc_page_flip(flags=uapi.MODE_PAGE_FLIP_EVENT)
+        self._move: Final = uapi.drm_mode_cursor2(flags=uapi.MODE_CURSOR_MOVE)
+
+    def _read_driver(self) -> str:
+        name = (ctypes.c_char * _NAME_MOST)()
+        asked = uapi.drm_version(name=ctypes.addressof(name), name_len=_NAME_MOST - 1)
+        call(self.fd, uapi.IOCTL_VERSION, asked, to=f"ask {self.name} for its driver")
+        return name.value.decode("ascii", "replace")
+
+    def _offer(self, capability: int) -> bool:
+        try:
+            said = uapi.drm_set_client_cap(capability=capability, value=1)
+            call(self.fd, uapi.IOCTL_SET_CLIENT_CAP, said, to="say what we understand")
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            return False
+        return True
+
+    def capability(self, number: int) -> int:
+        """Ask for CAP_…; 0 for one that the card does not know."""
+        asked = uapi.drm_get_cap(capability=number)
+        try:
+            call(self.fd, uapi.IOCTL_GET_CAP, asked, to="ask what the card can")
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            return 0
+        return asked.value
+
+    # -- its parts ---------------------------------------------------------------------------------
+
+    def resources(self) -> Resources:
+        """List its parts."""
+        return resources.read_resources(self.fd)
+
+    def connector(self, number: int) -> Connector:
+        """Look at a connector and what is plugged in."""
+        return resources.read_connector(self.fd, number)
+
+    def planes(self) -> list[Plane]:
+        """Read its planes."""
+        return resources.read_planes(self.fd)
+
+    def properties(self, number: int, kind: int) -> Mapping[str, Property]:
+        """Read the properties of an object of `kind` MODE_OBJECT_…."""
+        return resources.read_properties(self.fd, number, kind)
+
+    def edid(self, connector: int) -> bytes:
+        """Return a monitor's description; empty where there is none."""
+        found = self.properties(connector, uapi.MODE_OBJECT_CONNECTOR).get("EDID")
+        if found is None or not found.value:
+            return b""
+        try:
+            return resources.read_blob(self.fd, found.value)
+        except FileNotFoundError:  # it was unplugged meanwhile
+            return b""
+
+    def buffer(self, width: int, height: int) -> DumbBuffer:
+        """Allocate memory to draw on."""
+        return DumbBuffer(self.fd, width, height)
+
+    def blob(self, data: bytes) -> int:
+        """Make bytes a property can have as its value; `free_blob` takes it back."""
+        raw = ctypes.create_string_buffer(data, len(data))
+        made = uapi.drm_mode_create_blob(data=ctypes.addressof(raw), length=len(data))
+        call(self.fd, uapi.IOCTL_MODE_CREATEPROPBLOB, made, to="make a blob")
+        return made.blob_id
+
+    def free_blob(self, number: int) -> None:
+        """Forget a blob; a property that has it keeps it."""
+        with suppress(OSError):
+            gone = uapi.drm_mode_destroy_blob(blob_id=number)
+            call(self.fd, uapi.IOCTL_MODE_DESTROYPROPBLOB, gone, to="forget a blob")
+
+    # -- the old orders ----------------------------------------------------------------------------
+
+    def set_crtc(self, crtc: int, frame_buffer: int, connectors: Sequence[int], mode: Mode) -> None:
+        """Light connectors with a frame buffer as large as the mode."""
+        ids = (c_uint32 * len(connectors))(*connectors)
+        order = uapi.drm_mode_crtc(
+            crtc_id=crtc, fb_id=frame_buffer, mode_valid=1, mode=mode.info,
+            set_connectors_ptr=ctypes.addressof(ids), count_connectors=len(ids),
+        )  # fmt: skip
+        call(self.fd, uapi.IOCTL_MODE_SETCRTC, order, to=f"set {mode.width} by {mode.height}")
+
+    def switch_off(self, crtc: int) -> None:
+        """Let a CRTC be dark."""
+        order = uapi.drm_mode_crtc(crtc_id=crtc)
+        call(self.fd, uapi.IOCTL_MODE_SETCRTC, order, to="switch a screen off")
+
+    def flip(self, crtc: int, frame_buffer: int, user_data: int) -> None:
+        """Show another frame buffer of the same size; `read_flips` says when.  EBUSY: not yet."""
+        order = self._flip
+        order.crtc_id, order.fb_id, order.user_data = crtc, frame_buffer, user_data
+        call(self.fd, uapi.IOCTL_MODE_PAGE_FLIP, order, to="flip")
+
+    def dirty(self, frame_buffer: int, damage: Sequence[Rect]) -> bool:
+        """Say where a frame buffer has changed; False where the driver need not be told."""
+        try:
+            for first in range(0, len(damage), Clips.MOST):
+                self._clips.dirty(self.fd, frame_buffer, damage[first : first + Clips.MOST])
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            return False
+        return True
+
+    def set_cursor(self, crtc: int, buffer: DumbBuffer | None) -> None:
+        """Take a buffer as large as `cursor_limits` for the cursor's picture; None: no cursor."""
+        order = uapi.drm_mode_cursor2(flags=uapi.MODE_CURSOR_BO, crtc_id=crtc)
+        if buffer is not None:
+            order = uapi.drm_mode_cursor2(
+                flags=uapi.MODE_CURSOR_BO, crtc_id=crtc,
+                width=buffer.width, height=buffer.height, handle=buffer.handle,
+            )  # fmt: skip
+        call(self.fd, uapi.IOCTL_MODE_CURSOR2, order, to="set the cursor")
+
+    def move_cursor(self, crtc: int, x: int, y: int) -> None:
+        """Put the cursor's picture at a pixel, also beside the screen."""
+        order = self._move
+        order.crtc_id, order.x, order.y = crtc, x, y
+        call(self.fd, uapi.IOCTL_MODE_CURSOR2, order, to="move the cursor")
+
+    # -- what it tells -----------------------------------------------------------------------------
+
+    def read_flips(self) -> list[Flip]:
+        """Read what has happened; the descriptor is readable when there is something."""
+        try:
+            data = os.read(self.fd, _EVENTS_MOST)
+        except BlockingIOError:
+            return []
+        found = []
+        place = 0
+        while place + _VBLANK <= len(data):
+            event = uapi.drm_event_vblank.from_buffer_copy(data, place)
+            if event.base.type == uapi.EVENT_FLIP_COMPLETE:
+                when = event.tv_sec + event.tv_usec / 1e6
+                found.append(Flip(event.user_data, event.crtc_id, event.sequence, when))
+            place += max(event.base.length, ctypes.sizeof(uapi.drm_event))
+        return found
