@@ -3,7 +3,9 @@
 ```toml
 [daemon]
 summary = "NVMe disks"
-schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0
+schemes = ["disk.{function}-nvme"]    # {function} becomes Redox's name: pci-0000-00-04.0; a name
+                                      # without it is the first function's, the next one's is
+                                      # NAME.{function}
 file_roots = []                       # those of them whose root is a file: /scheme/rand
 asks = []                             # what it may ask the shim: "namespace", "join", …
 start = "always"                      # or "asked": only where a configuration says so; or "used":
@@ -39,7 +41,7 @@ lists of devices, takes the place of `vendor` and `device`; `device_id_range` ex
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -161,12 +163,24 @@ class Manifest:
             network=self.sandbox.network,
         )
 
-    def scheme_names(self, function: Bdf | None) -> tuple[str, ...]:
-        """Name its schemes for the function it drives; None for one that drives none."""
+    def scheme_names(
+        self, function: Bdf | None, taken: Container[str] = frozenset()
+    ) -> tuple[str, ...]:
+        """Name its schemes for the function it drives; None for one that drives none.
+
+        A name that tells no function is the first one's; where it is `taken`, the function is
+        added: `audiohw.pci-0000-00-05.0`.
+        """
         if self.match is not None and function is None:
             raise ValueError(f"{self.name} drives a PCI function; none was given")
         name = "" if function is None else display_name(function)
-        return tuple(scheme.replace("{function}", name) for scheme in self.schemes)
+        names = [scheme.replace("{function}", name) for scheme in self.schemes]
+        return tuple(f"{it}.{name}" if name and it in taken else it for it in names)
+
+    def file_names(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of its `scheme_names` whose root is a file."""
+        pairs = zip(self.schemes, names, strict=True)
+        return tuple(name for scheme, name in pairs if scheme in self.file_roots)
 
 
 def installed() -> tuple[Manifest, ...]:

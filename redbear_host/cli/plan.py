@@ -127,12 +127,15 @@ def _start(
     from kernel_shim.service import Service
 
     name = f"{manifest.name}.{address.scheme_name}"
+    taken = {scheme for running in supervisor.services for scheme in running.service.schemes}
+    schemes = manifest.scheme_names(address, taken)
     with progress.step(f"start {name}"):
         supervisor.start(
             Service(
                 name=name,
                 module=manifest.module,
-                schemes=manifest.scheme_names(address),
+                schemes=schemes,
+                file_roots=manifest.file_names(schemes),
                 asks=frozenset(manifest.asks),
                 device=device,
                 policy=wanted.policy(manifest, landing),

@@ -67,6 +67,17 @@ def test_a_driver_has_no_name_without_a_function() -> None:
         manifest.parse("nvmed", FULL).scheme_names(None)
 
 
+def test_a_name_that_tells_no_function_is_the_first_ones_and_the_next_one_says_which_it_is() -> (
+    None
+):
+    text = PLAIN.replace("[daemon]", '[daemon]\nfile_roots = ["x"]') + "[match]\nclass = 4\n"
+    found = manifest.parse("d", text)
+    first = found.scheme_names(Bdf(0, 0, 4, 0))
+    second = found.scheme_names(Bdf(0, 0, 5, 0), set(first))
+    assert (first, second) == (("x",), ("x.pci-0000-00-05.0",))
+    assert (found.file_names(first), found.file_names(second)) == (first, second)
+
+
 def test_every_field_given_must_hold() -> None:
     match = manifest.parse("d", HEAD + "[match]\nclass = 1\nsubclass = 8\nvendor = 0x1b36\n").match
     assert match is not None
