@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from kernel_shim.mounted import near
 from kernel_shim.service import Running
 from kernel_shim.supervisor import Supervisor
 from redbear_host.abi import errno as e
@@ -31,6 +33,7 @@ class Answers:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
         self._questions: Final = {
+            "connect": self._connect,
             "create": self._create,
             "kstop": self._kstop,
             "namespace": self._namespace,
@@ -55,7 +58,7 @@ class Answers:
             if may and name in said:
                 try:
                     number = int(said["id"])
-                    answer, sent = handler(said)
+                    answer, sent = handler(running, said)
                 except _NONSENSE as error:
                     # A daemon may have been taken over: it takes more than that to end us.
                     log.warning("%s asks %.100s: %r", running.service.name, said, error)
@@ -87,7 +90,30 @@ class Answers:
             return True
         return False
 
-    def _create(self, said: dict[str, Any]) -> _Answer:
+    def _connect(self, running: Running, said: dict[str, Any]) -> _Answer:
+        """Call at the ring door of a scheme that a class service is for; it says HELLO itself.
+
+        The answer holds the socket, or an `errno`: as of a join, and EAGAIN when too many wait
+        there.  A daemon that is locked in reaches a scheme's next daemon so.  Who calls is the
+        shim, as far as the scheme can see: root.
+        """
+        name = str(said["connect"])
+        try:
+            self._supervisor.joins.check(running, name)
+        except Refused as refusal:
+            return {"errno": refusal.errno}, ()
+        kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        with socket.socket(socket.AF_UNIX, kind) as line:
+            try:
+                with near(self._supervisor.instance.run_dir / "ring" / name) as address:
+                    line.connect(address)
+            except BlockingIOError:
+                return {"errno": e.EAGAIN}, ()
+            except OSError:  # its daemon was given up in this moment
+                return {"errno": e.ENODEV}, ()
+            return {}, (line.detach(),)
+
+    def _create(self, running: Running, said: dict[str, Any]) -> _Answer:
         """Mount a scheme for a program; the answer holds what it is served with, or an `errno`."""
         try:
             return {}, self._supervisor.programs.create(
@@ -97,13 +123,13 @@ class Answers:
             log.info("process %d gets no scheme: %s", said["pid"], refusal)
             return {"errno": refusal.errno}, ()
 
-    def _kstop(self, said: dict[str, Any]) -> _Answer:
+    def _kstop(self, running: Running, said: dict[str, Any]) -> _Answer:
         """Take everything down, as `redbear-host down` does."""
         log.info("stopped by /scheme/sys/kstop: %s", said["kstop"])
         self._supervisor.stop()
         return {}, ()
 
-    def _namespace(self, said: dict[str, Any]) -> _Answer:
+    def _namespace(self, running: Running, said: dict[str, Any]) -> _Answer:
         """Make the namespace that a user gets from `sudo`; the answer holds it, or an `errno`."""
         instance = self._supervisor.instance
         try:
@@ -116,7 +142,7 @@ class Answers:
             log.warning("no namespace for %s: %s", said["namespace"], error)
             return {"errno": e.EIO}, ()
 
-    def _watch(self, said: dict[str, Any]) -> _Answer:
+    def _watch(self, running: Running, said: dict[str, Any]) -> _Answer:
         """Restart a daemon so that it tells each register access, or no longer does.
 
         The answer holds the end of a pipe to read from, or an `errno`.
@@ -124,15 +150,15 @@ class Answers:
         found = [one for one in self._supervisor.services if one.service.name == said["watch"]]
         if not found or found[0].service.device is None:
             return {"errno": e.ENODEV}, ()
-        (running,) = found
-        if running.trace_fd >= 0:
-            os.close(running.trace_fd)
-            running.trace_fd = -1
+        (watched,) = found
+        if watched.trace_fd >= 0:
+            os.close(watched.trace_fd)
+            watched.trace_fd = -1
         reader: tuple[int, ...] = ()
         if said["on"]:
             ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            running.trace_fd = theirs
+            watched.trace_fd = theirs
             reader = (ours,)
-        self._supervisor.restart(running)
+        self._supervisor.restart(watched)
         return {}, reader

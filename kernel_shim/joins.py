@@ -9,6 +9,7 @@ that a connection over one outlives the driver.  The messages, all over the cont
 service → shim   {"join": SCHEME, "id": n}, with or without one descriptor; "mac": the card's
                  {"part": SCHEME, "id": n}         takes the wire out
                  {"keep": NAME, "id": n}           with one descriptor, for its own successors
+                 {"connect": SCHEME, "id": n}      the answer brings a socket at its ring door
                  {"forget": NAME, "id": n}         closes what was kept by that name
                  {"connect": SCHEME, "id": n}      the answer holds a socket of its ring door
 shim → service   set-up: facts["with"] = {SCHEME: FACTS}, "kept": {NAME: index of the descriptor}
@@ -251,6 +252,10 @@ class Joins:
         self._kept.clear()
 
     # -- who is for what ---------------------------------------------------------------------------
+
+    def check(self, running: Running, name: str) -> None:
+        """Refuse what `join` would refuse: EACCES for a scheme it is not for, ENODEV for none."""
+        self._scheme(running, name)
 
     def _scheme(self, running: Running, name: str) -> _Scheme:
         if not name.startswith(running.service.with_ or _NONE):

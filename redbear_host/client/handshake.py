@@ -36,12 +36,12 @@ class _Socket(socket.socket):
 class Line:
     """What a connection consists of: socket, memory, and the bell that wakes the daemon."""
 
-    def __init__(self, name: str, layout: Layout = LAYOUT) -> None:
-        """Make a socket; nothing is sent yet."""
+    def __init__(self, name: str, layout: Layout = LAYOUT, fd: int | None = None) -> None:
+        """Make a socket, or take one that is connected already; nothing is sent yet."""
         self.name: Final = paths.check_name(name)
         self.layout: Final = layout
         layout.check()
-        self.socket: Final = _Socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket: Final = _Socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=fd)
         self.memory: mmap.mmap
         self.bell = -1
 
@@ -57,6 +57,10 @@ class Line:
             raise self._unknown() from None
         finally:
             os.close(folder)
+        self.greet()
+
+    def greet(self) -> None:
+        """Say HELLO on a socket that is connected."""
         layout = self.layout
         self.socket.send(lay.HELLO.pack(lay.MAGIC, lay.VERSION, 0, layout.entries, 0, layout.arena))
 

@@ -242,6 +242,21 @@ def test_numbers_that_are_none_end_nobody(instance):
     instance.heard("stack", {"answer": 3, "errno": e.ENOTCONN})
 
 
+def test_a_service_is_connected_to_the_schemes_it_is_for_and_to_no_others(instance):
+    instance.begin("card", "network.a", "disk.a")
+    service(
+        instance,
+        *([{"connect": name, "id": n}, 0] for n, name in enumerate(("network.a", "disk.a"))),
+        [{"connect": "network.b", "id": 2}, 0],
+        asks=("connect",),
+    )
+    instance.heard("stack", {"answer": 2, "errno": e.ENODEV})
+    instance.heard("stack", {"answer": 1, "errno": e.EACCES})
+    (links,) = (told[1] for told in instance.written("stack") if told[0] == {"answer": 0})
+    assert len(links) == 1
+    assert links[0].startswith("socket:[")
+
+
 def test_what_the_shim_could_not_let_go_of_is_not_held_and_ends_who_sends_it(instance):
     instance.begin("card", "network.a")
     stack = service(instance, [{"keep": "x", "id": 1, "fd": "/dev/null"}, 1])
