@@ -96,17 +96,14 @@ def send(ring: Card | TransmitRing, count: int, batch: int, content: bytes, copy
     """Send `count` frames; return frames per second, the last one reported sent included."""
     size = len(content)
     fill(ring, content)
-    slots, commit, flush = ring.slots, ring.commit, ring.flush_queue
+    slots, commit, flush, one = ring.slots, ring.commit, ring.flush_queue, ring.put
     lengths = [size] * batch
     left = count
     began = time.perf_counter()
     if batch == 1:
         while left:
-            for slot in slots(1):
-                slot[:size] = content
-                commit(lengths)
-                flush()
-                left -= 1
+            left -= one(content)
+            flush()
     else:
         while left:
             free = slots(min(batch, left))

@@ -12,17 +12,17 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from redbear_host.lab.guest import GuestOptions, run
 
-CARDS: Final = (
-    *("-netdev", "hubport,id=n0,hubid=0", "-device", "e1000,netdev=n0,addr=4,romfile="),
-    *("-netdev", "hubport,id=n1,hubid=1", "-device", "e1000,netdev=n1,addr=5,romfile="),
-    *("-netdev", "hubport,id=n2,hubid=1", "-device", "e1000,netdev=n2,addr=6,romfile="),
-)
+SENDER: Final = ("-netdev", "hubport,id=n0,hubid=0", "-device", "e1000,netdev=n0,addr=4,romfile=")
+SIZE: Final = 60  # bytes of a frame, without FCS
+RECEIVER: Final = ("-device", "e1000,netdev=n1,addr=5,romfile=")
 
 # Ours, theirs, and what the project wants the ratio to be at least.
 PAIRS: Final = (
@@ -71,11 +71,25 @@ def main() -> None:
 
 
 def guest(words: list[str], *, counting: bool) -> dict[str, float]:
-    """Boot a guest with three cards and measure in it."""
+    """Boot a guest with two cards and measure in it, while a program here sends to the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        wire, far = f"{folder}/wire", f"{folder}/far"
+        netdev = f"dgram,id=n1,local.type=unix,local.path={wire},remote.type=unix,remote.path={far}"
+        blast = Path(folder, "blast")
+        subprocess.run(["gcc", "-O2", "-o", blast, Path(__file__).with_name("blast.c")], check=True)
+        with subprocess.Popen([blast, far, wire, str(SIZE)]) as sender:
+            try:
+                return measured(words, counting, (*SENDER, "-netdev", netdev, *RECEIVER))
+            finally:
+                sender.kill()
+
+
+def measured(words: list[str], counting: bool, cards: tuple[str, ...]) -> dict[str, float]:
+    """Run `network_rivals.py` in a guest with these cards."""
     script = Path(__file__).with_name("network_rivals.py")
     options = GuestOptions(
         devices=(),
-        arguments=CARDS,
+        arguments=cards,
         modules=("e1000",),
         environment={"PYTHONPATH": str(script.parent)},
         processors=1 if counting else 2,

@@ -39,10 +39,10 @@ NVME: Final[tuple[Pair, ...]] = (
     ("driver polled write 4k depth 32", "kernel io_uring polled write 4k depth 32", 0.0),
     ("ring read 4k depth 1", "kernel io_uring polled read 4k depth 1", 1.0),
     ("ring read 4k depth 32", "kernel io_uring polled read 4k depth 32", 2.0),
-    ("quick ring read 4k depth 1", "ring read 4k depth 1", 0.0),
-    ("quick ring read 4k depth 32", "ring read 4k depth 32", 0.0),
-    ("quick file psync read 4k depth 1", "file psync read 4k depth 1", 0.0),
-    ("quick file libaio read 4k depth 16", "file libaio read 4k depth 16", 0.0),
+    ("ring read 4k depth 1", "without quick, ring read 4k depth 1", 0.0),
+    ("ring read 4k depth 32", "without quick, ring read 4k depth 32", 0.0),
+    ("file psync read 4k depth 1", "without quick, file psync read 4k depth 1", 0.0),
+    ("file libaio read 4k depth 16", "without quick, file libaio read 4k depth 16", 0.0),
 )
 AHCI: Final[tuple[Pair, ...]] = (
     ("driver polled read 4k depth 1", "kernel psync read 4k depth 1", 1.0),

@@ -162,6 +162,7 @@ class Card:
         self.release: Final = self._rx.release
         self.slots: Final = self._tx.slots
         self.commit: Final = self._tx.commit
+        self.put: Final = self._tx.put
         self.flush_queue: Final = self._tx.flush_queue
 
     def _fitting(self, wanted: int, make: Callable[[int], _Ring]) -> _Ring:

@@ -133,6 +133,27 @@ class TransmitRing:
         if self._unmarked <= 0:
             self._mark()
 
+    def put(self, frame: bytes | memoryview, /) -> bool:
+        """See `NetworkAdapter.put`; ValueError for a frame that cannot be."""
+        room = self._room or self.reclaim() or self._refuse()
+        if not room:
+            return False
+        tail, length = self._tail, len(frame)
+        if SHORTEST <= length <= self._max:
+            self._slots[tail][:length] = frame
+        else:
+            # Checked first: what is longer than a slot would not fit, and say so in other words.
+            self._check(length)
+            self._slots[tail][:length] = frame
+            length = self._pad(tail, length)
+        self._lengths[tail] = length
+        self._room = room - 1
+        self._unmarked -= 1
+        if self._unmarked <= 0:
+            self._mark()
+        self._tail = tail + 1 & self._mask
+        return True
+
     def _mark(self) -> None:
         """Ask for the reports that are due."""
         while self._unmarked <= 0:
@@ -159,11 +180,14 @@ class TransmitRing:
 
     def _pad(self, index: int, length: int) -> int:
         """Fill a short frame up with zeroes; return its length then."""
-        if not LEAST <= length <= self._max:
-            raise ValueError(f"a frame has {LEAST} to {self._max} bytes, not {length}")
+        self._check(length)
         if length < SHORTEST:
             self._slots[index][length:SHORTEST] = bytes(SHORTEST - length)
         return max(length, SHORTEST)
+
+    def _check(self, length: int) -> None:
+        if not LEAST <= length <= self._max:
+            raise ValueError(f"a frame has {LEAST} to {self._max} bytes, not {length}")
 
     def flush_queue(self) -> None:
         """See `NetworkAdapter.flush_queue`."""

@@ -23,8 +23,7 @@ def main() -> None:
             queues=queues,
             depth=daemon.options["depth"],
             timeout=daemon.options["timeout_ms"] / 1000,
-            # On a single processor looking would keep others from working.
-            quick=daemon.options["quick"] and (os.cpu_count() or 1) > 1,
+            quick=daemon.options["quick"] and looks(daemon),
         )
         daemon.watch_interrupts(function, kind, vectors, controller.on_interrupt)
         daemon.watch_removal(function, controller.gone)
@@ -38,6 +37,14 @@ def main() -> None:
         daemon.wait_for(disks.load_partitions)
         daemon.serve(name, disks)
         daemon.run()
+
+
+def looks(daemon: Daemon) -> bool:
+    """Tell whether looking for completions can gain anything here.
+
+    On a single processor it would keep others from working, and a lab's interrupts are cheap.
+    """
+    return daemon.landing == "vfio" and (os.cpu_count() or 1) > 1
 
 
 def end_rounds(loop: Loop, disks: DiskScheme, controller: Controller) -> None:

@@ -73,6 +73,13 @@ class NetworkAdapter(Protocol):
         """
         ...
 
+    def put(self, frame: bytes | memoryview, /) -> bool:
+        """Commit one frame, copied from elsewhere; False when the ring is full.
+
+        The same as `slots`, a copy and `commit`, in one call instead of two and a list.
+        """
+        ...
+
     def flush_queue(self) -> None:
         """Hand what was committed since the last call to the card: one doorbell for all."""
         ...

@@ -253,7 +253,7 @@ class NetworkScheme(Scheme):
             raise Refused(e.EMSGSIZE)
         if opened.joined is not None:
             raise Refused(e.EBUSY)
-        if not self._wire.send((length,), data):
+        if not self._wire.send_one(data):
             raise Refused(e.EWOULDBLOCK)
         return length
 

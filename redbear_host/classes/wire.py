@@ -129,6 +129,16 @@ class Wire:
             self._commit(slots, taken)
         return len(taken)
 
+    def send_one(self, frame: memoryview) -> bool:
+        """Send a frame of checked length; False when the ring is full, until `on_room`."""
+        if not self.adapter.put(frame):
+            return False
+        self._queued = True
+        self._counts["sent"] += 1
+        if self._monitors:
+            self._show([bytes(frame)], SENT)
+        return True
+
     def _commit(self, slots: Sequence[memoryview], lengths: Sequence[int]) -> None:
         if self._monitors:
             pairs = zip(slots, lengths, strict=False)

@@ -66,6 +66,13 @@ class Card:
         self.busy += len(lengths)
         self.offered = 0
 
+    def put(self, frame):
+        if not self.slots(1):
+            return False
+        self.slot_memory[0][: len(frame)] = frame
+        self.commit([len(frame)])
+        return True
+
     def flush_queue(self):
         self.doorbells += 1
         self.wire += self.committed

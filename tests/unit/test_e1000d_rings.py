@@ -157,3 +157,31 @@ def test_lengths_may_be_any_sequence_and_wrap() -> None:
         assert sent == plain
         report(ring)
     assert len(bell) == 60
+
+
+@pytest.mark.parametrize("length", [14, 59, 60, 61, 1518])
+def test_one_frame_put_is_a_slot_filled_and_committed(length: int) -> None:
+    once, other = transmit_ring([]), transmit_ring([])
+    frame = bytes(range(1, 15)) + bytes(length - 14)
+    for ring in (once, other):  # what an earlier frame left behind is no padding
+        for slot in ring._slots[:ENTRIES]:
+            slot[:100] = b"\xaa" * 100
+    for _ in range(ENTRIES - 1):
+        assert once.put(frame)
+        slot = other.slots(1)[0]
+        slot[:length] = frame
+        other.commit([length])
+    assert bytes(once._ring.view) == bytes(other._ring.view)
+    assert bytes(once._memory.view) == bytes(other._memory.view)
+    assert not once.put(frame)
+    assert once.starved
+    report(once)
+    assert once.put(frame)
+
+
+@pytest.mark.parametrize("length", [0, 13, 1519, 20_000])
+def test_what_is_no_frame_is_not_put(length: int) -> None:
+    ring = transmit_ring([])
+    with pytest.raises(ValueError, match=f"a frame has 14 to 1518 bytes, not {length}"):
+        ring.put(bytes(length))
+    assert (ring._tail, ring._room) == (0, ENTRIES - 1)
