@@ -20,7 +20,7 @@ from redbear_host.namespace.names import known
 
 log = logging.getLogger(__name__)
 
-_Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], Sequence[int] | None]
+_Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
 _NONSENSE: Final = (KeyError, TypeError, ValueError, OverflowError)  # OverflowError: int(inf)
@@ -46,7 +46,6 @@ class Answers:
             "part": lambda running, said, fds: joins.part(running, said),
             "keep": joins.keep,
             "forget": lambda running, said, fds: joins.forget(running, said),
-            "connect": lambda running, said, fds: joins.connect(running, said),
         }
         supervisor.on_ask = self._on_ask
 
@@ -75,18 +74,15 @@ class Answers:
             if name not in said or not running.service.may_ask(name):
                 continue
             answer: dict[str, Any] = {}
-            sent: Sequence[int] = ()
             try:
                 answer["answer"] = int(said["id"])
-                sent = handler(running, said, fds) or ()
+                handler(running, said, fds)
             except _NONSENSE as error:
                 log.warning("%s asks %.100s: %r", running.service.name, said, error)
                 return True
             except Refused as refusal:
                 answer["errno"] = refusal.errno
-            running.tell(answer, sent)
-            for fd in sent:
-                os.close(fd)
+            running.tell(answer)
             return True
         return False
 

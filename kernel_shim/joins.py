@@ -11,7 +11,6 @@ service → shim   {"join": SCHEME, "id": n}, with or without one descriptor; "m
                  {"keep": NAME, "id": n}           with one descriptor, for its own successors
                  {"connect": SCHEME, "id": n}      the answer brings a socket at its ring door
                  {"forget": NAME, "id": n}         closes what was kept by that name
-                 {"connect": SCHEME, "id": n}      the answer holds a socket of its ring door
 shim → service   set-up: facts["with"] = {SCHEME: FACTS}, "kept": {NAME: index of the descriptor}
                  {"with": SCHEME, "facts": FACTS}  it is served, or its facts have changed
                  {"without": SCHEME}               it is served no more; its wire is out
@@ -209,26 +208,6 @@ class Joins:
             raise Refused(e.ENOENT)
         keepable.close(kept.pop(name))
 
-    def connect(self, running: Running, said: Mapping[str, Any]) -> tuple[int]:
-        """Call at a scheme for a service; return the socket.
-
-        EACCES for one that it is not for, ENODEV for one that is not served, EAGAIN while too many
-        wait there.
-        """
-        name = str(said["connect"])
-        if not name.startswith(running.service.calls or _NONE):
-            raise Refused(e.EACCES)
-        scheme = self._schemes.get(name)
-        if scheme is None:
-            raise Refused(e.ENODEV)
-        (mounted,) = (one for one in scheme.driver.schemes if one.name == name)
-        try:
-            return (mounted.call(),)
-        except BlockingIOError:
-            raise Refused(e.EAGAIN) from None
-        except OSError:
-            raise Refused(e.ENODEV) from None
-
     def _let_go(self, service: str) -> None:
         """Take out the wires of a service that is given up, and what was kept for it."""
         for name, scheme in self._schemes.items():
@@ -254,8 +233,11 @@ class Joins:
     # -- who is for what ---------------------------------------------------------------------------
 
     def check(self, running: Running, name: str) -> None:
-        """Refuse what `join` would refuse: EACCES for a scheme it is not for, ENODEV for none."""
-        self._scheme(running, name)
+        """Refuse what it may not be connected with: EACCES if it is not for it, ENODEV for none."""
+        if not name.startswith(_told_of(running) or _NONE):
+            raise Refused(e.EACCES)
+        if name not in self._schemes:
+            raise Refused(e.ENODEV)
 
     def _scheme(self, running: Running, name: str) -> _Scheme:
         if not name.startswith(running.service.with_ or _NONE):

@@ -56,13 +56,6 @@ class MountedScheme:
         poll.register(self.connection_fd, select.POLLIN)
         return any(events & select.POLLERR for _, events in poll.poll(0))
 
-    def call(self) -> int:
-        """Connect to its socket, as who we are; return the descriptor.  Never waits: `OSError`."""
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        with line, near(self._socket) as address:
-            line.connect(address)
-            return line.detach()
-
     def fail(self) -> None:
         """Break both doors: who waits, and who comes later, gets an error (ENOTCONN, ENODEV)."""
         self.listener.close()  # who has called and was not answered hears of it as well
