@@ -29,7 +29,7 @@ class Served(Hosted):
                 *("-device", "nvme,serial=F,drive=d0,addr=4"),
             ]
         )
-        options = {"queues": 1, "depth": 64, "timeout_ms": 1000}
+        options = {"queues": 1, "depth": 64, "timeout_ms": 1000, "quick": True}
         super().__init__(folder, machine, "nvmed", NAME, options)
         self.disk = self.mount / NAME / "1"
 
