@@ -345,6 +345,14 @@ class Daemon(ExitStack):
         say(scheme.facts)
         self.on_told = on_told
 
+    def keep(self, name: str, fd: int) -> None:
+        """Have the shim keep a descriptor for our successors, who find it in `kept`."""
+        self.say({"keep": name, "id": 0}, [fd])
+
+    def forget(self, name: str) -> None:
+        """Have the shim close what it keeps by that name."""
+        self.say({"forget": name, "id": 0})
+
     def run(self) -> None:
         """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""
         self._lock_in()

@@ -83,7 +83,7 @@ class DisplayAdapter(Protocol):
     # -- the cursor, which the card draws over the picture -----------------------------------------
 
     def cursor_limits(self, display: int, /) -> tuple[int, int]:
-        """The largest cursor; 0 by 0: there is none, and neither of the next is called."""
+        """Return the largest cursor's size; 0 by 0: there is none, nobody calls the next two."""
         ...
 
     def set_cursor(self, display: int, image: bytes, hot_x: int, hot_y: int, /) -> None:
@@ -94,5 +94,5 @@ class DisplayAdapter(Protocol):
         ...
 
     def move_cursor(self, display: int, x: int, y: int, visible: bool, /) -> None:
-        """Put the cursor's hot spot at a pixel of the screen, perhaps just beside it, or hide it."""
+        """Put the cursor's hot spot at a pixel, perhaps one just beside the screen, or hide it."""
         ...

@@ -29,6 +29,7 @@ __all__ = [
     "InterruptFds",
     "InterruptKind",
     "Interrupts",
+    "Memory",
     "Mmio",
     "PciFunction",
     "PciIds",
@@ -67,6 +68,27 @@ class InterruptFds(NamedTuple):
 
     event_fds: list[int]
     unmask_fd: int = -1  # an eventfd that lets an INTx line fire again, if there is one
+
+
+class Memory(Protocol):
+    """A window of plain memory on a device, as of a frame buffer; it is written only.
+
+    It arrives in order with register accesses.  `ValueError` outside of the window; what is written
+    to a device that has left is lost.
+    """
+
+    @property
+    def size(self) -> int:
+        """Bytes in the window."""
+        ...
+
+    def write(self, offset: int, data: memoryview, /) -> None:
+        """Copy bytes there."""
+        ...
+
+    def clear(self, offset: int, size: int, /) -> None:
+        """Make `size` bytes zero."""
+        ...
 
 
 class Config(Protocol):
@@ -146,6 +168,10 @@ class PciFunction(Protocol):
 
     def bar(self, index: int) -> Mmio:
         """Open base address register `index` (0 to 5); `DeviceError` if there is none."""
+        ...
+
+    def memory(self, index: int) -> Memory:
+        """Open base address register `index` as memory; `DeviceError` if it is none."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from redbear_host.hw.ports import (
     Dma,
     InterruptKind,
     Interrupts,
+    Memory,
     PciFunction,
     PciIds,
 )
@@ -109,6 +110,10 @@ class TracedFunction:
             window = TracedWindow(self._function.bar(index), f"bar{index}", self._tell)
             self._bars[index] = window
         return window
+
+    def memory(self, index: int) -> Memory:
+        """Open a base address register as memory; what is written there is not told."""
+        return self._function.memory(index)
 
     @property
     def interrupts(self) -> Interrupts:

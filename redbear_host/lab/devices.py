@@ -19,7 +19,7 @@ from typing import Final
 
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.hw.ports import PciIds
-from redbear_host.lab import farends
+from redbear_host.lab import farends, screens
 from redbear_host.lab.farends import FarEnd, Supplies
 from redbear_host.quantity import Size
 
@@ -117,7 +117,7 @@ class LabDevice:
             )
         except ValueError as error:
             key, hint = error.args
-            raise self._wrong(key, hint) from error
+            raise self.wrong(key, hint) from error
 
     def number(self, key: str, default: int, low: int, high: int) -> int:
         """Return a key's value as a number between two bounds, both included."""
@@ -125,14 +125,14 @@ class LabDevice:
         if text is None:
             return default
         if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-            raise self._wrong(key, f"write a number from {low} to {high}")
+            raise self.wrong(key, f"write a number from {low} to {high}")
         return int(text)
 
     def serial(self, slot: int) -> str:
         """Return the serial number that was given, or one made of the place."""
         serial = self.options.get("serial", f"RB{slot:02}")
         if not _SERIAL.fullmatch(serial):
-            raise self._wrong("serial", "write up to 20 printable characters without spaces")
+            raise self.wrong("serial", "write up to 20 printable characters without spaces")
         return serial
 
     def _image(self, folder: Path, slot: int, number: int) -> Path:
@@ -140,7 +140,7 @@ class LabDevice:
         if "file" in self.options:
             path = Path(self.options["file"])
             if not path.name or path.is_dir():
-                raise self._wrong("file", "name a file, which is made if it does not exist")
+                raise self.wrong("file", "name a file, which is made if it does not exist")
         self._size()
         return path if number == 1 else path.with_name(f"{path.name}.{number}")
 
@@ -148,11 +148,11 @@ class LabDevice:
         try:
             size = Size.parse(self.options["size"]) if "size" in self.options else _SIZE
         except ValueError as error:
-            raise self._wrong("size", "write for example 64M or 1G") from error
+            raise self.wrong("size", "write for example 64M or 1G") from error
         if size < 1 << 20:
-            raise self._wrong("size", "a disk has at least 1M")
+            raise self.wrong("size", "a disk has at least 1M")
         if size > _SIZE_MOST:
-            raise self._wrong("size", f"a disk has at most {_SIZE_MOST >> 40}T")
+            raise self.wrong("size", f"a disk has at most {_SIZE_MOST >> 40}T")
         return size
 
     def _make(self, path: Path) -> Path:
@@ -167,7 +167,8 @@ class LabDevice:
             ) from error
         return path
 
-    def _wrong(self, key: str, hint: str) -> ConfigError:
+    def wrong(self, key: str, hint: str) -> ConfigError:
+        """Return what to raise for a value that cannot be."""
         shown = self.options.get(key, "")
         return ConfigError(f"lab device {self.kind}: {key}={shown} cannot be", hint)
 
@@ -177,7 +178,7 @@ class LabDevice:
         if model is None:
             return ""
         if not _MODEL.fullmatch(model):
-            raise self._wrong("model", "write up to 40 printable characters")
+            raise self.wrong("model", "write up to 40 printable characters")
         return f",model={quote(model)}"
 
     def firmware(self) -> str:
@@ -186,28 +187,28 @@ class LabDevice:
         if firmware is None:
             return ""
         if not _FIRMWARE.fullmatch(firmware):
-            raise self._wrong("firmware", "write up to 8 printable characters without spaces")
+            raise self.wrong("firmware", "write up to 8 printable characters without spaces")
         return f",ver={quote(firmware)}"
 
     def disc(self) -> Path:
         """Return the image of the disc in the CD drive."""
         path = Path(self.options["cd"])
         if not path.is_file():
-            raise self._wrong("cd", "name an image that exists, or nothing for an empty drive")
+            raise self.wrong("cd", "name an image that exists, or nothing for an empty drive")
         return path
 
     def mac(self, slot: int) -> str:
         """Return the hardware address that was given, or one made of the place."""
         mac = self.options.get("mac", f"52:54:00:52:42:{slot:02x}")
         if not _MAC.fullmatch(mac):
-            raise self._wrong("mac", "write for example 52:54:00:12:34:56")
+            raise self.wrong("mac", "write for example 52:54:00:12:34:56")
         return mac
 
     def block(self) -> int:
         """Return the bytes of a logical block."""
         text = self.options.get("block", "512")
         if text not in _BLOCKS:
-            raise self._wrong("block", "write 512 or 4096")
+            raise self.wrong("block", "write 512 or 4096")
         return _BLOCKS[text]
 
 
@@ -311,10 +312,6 @@ def _hda(device: LabDevice, _image: Image, slot: int) -> list[str]:
     ]
 
 
-def _vga(_device: LabDevice, _image: Image, slot: int) -> list[str]:
-    return ["-device", f"VGA,addr={slot:#x},romfile="]
-
-
 def _ids(vendor: int, device: int, class_code: int) -> PciIds:
     return PciIds(vendor, device, 0, 0, class_code, 0)
 
@@ -392,9 +389,23 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(
             "vga",
             "a VGA with Bochs display registers",
-            {},
+            screens.VGA_KEYS,
             _ids(0x1234, 0x1111, 0x030000),
-            _vga,
+            screens.vga,
+        ),
+        Kind(
+            "bochs-display",
+            "Bochs display registers without a VGA",
+            screens.VGA_KEYS,
+            _ids(0x1234, 0x1111, 0x038000),
+            screens.bochs,
+        ),
+        Kind(
+            "virtio-gpu",
+            "a virtio graphics card",
+            screens.GPU_KEYS,
+            _ids(0x1AF4, 0x1050, 0x038000),
+            screens.virtio_gpu,
         ),
     )
 }

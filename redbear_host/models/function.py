@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from redbear_host.errors import DeviceError, Gone
-from redbear_host.hw.ports import InterruptKind, Interrupts, PciIds
+from redbear_host.hw.ports import InterruptKind, Interrupts, Memory, PciIds
 from redbear_host.hw.widths import ByWidth
 from redbear_host.models.bell import Bell, CountingBell, NewBell
 from redbear_host.models.config import ModelConfig
@@ -209,6 +209,10 @@ class ModelFunction:
         if index != self.slot.bar:
             raise DeviceError(f"{self.address} has no base address register {index}")
         return self._window
+
+    def memory(self, index: int) -> Memory:
+        """Raise `DeviceError`: no model has plain memory behind a window."""
+        raise DeviceError(f"{self.address} has no memory at base address register {index}")
 
     @property
     def interrupts(self) -> Interrupts:

@@ -94,6 +94,12 @@ class QtestFunction:
             raise DeviceError(f"{self.address} has no base address register {index}")
         return window
 
+    def memory(self, index: int) -> Window:
+        """Open base address register `index` as memory; `DeviceError` where it is none."""
+        if any(number == index and kind == "io" for number, _, _, kind in self._grant.bars):
+            raise DeviceError(f"base address register {index} of {self.address} is ports")
+        return self.bar(index)
+
     def enable_interrupts(self, kind: InterruptKind, count: int = 1) -> list[int]:
         """Switch to `count` vectors of `kind`; the eventfds stay the function's own."""
         return self._interrupts.enable(kind, count)

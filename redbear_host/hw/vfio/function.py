@@ -136,6 +136,13 @@ class VfioFunction:
             window = self._bars[index] = self._open_bar(index)
         return window
 
+    def memory(self, index: int) -> MappedWindow:
+        """Open base address register `index` as memory; `DeviceError` where it is none."""
+        window = self.bar(index)
+        if not isinstance(window, MappedWindow):
+            raise DeviceError(f"base address register {index} of {self.address} cannot be mapped")
+        return window
+
     def _open_bar(self, index: int) -> MappedWindow | TrappedWindow:
         self._check_there()
         fd = self._device.fd

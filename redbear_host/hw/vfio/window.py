@@ -14,6 +14,8 @@ from typing import Final
 from redbear_host import linux
 from redbear_host.hw.widths import ByWidth
 
+_CLEARED: Final = 1 << 20  # bytes at a time
+
 Read = Callable[[int], int]
 Write = Callable[[int, int], None]
 
@@ -43,6 +45,19 @@ class MappedWindow:
         self.write8, self.write16, self.write32, self.write64 = (
             _writer(view, shift, size) for shift, view in enumerate(views)
         )
+
+    def write(self, offset: int, data: memoryview, /) -> None:
+        """Copy bytes, for a window of plain memory."""
+        end = offset + len(data)
+        if offset < 0 or end > self.size:
+            raise ValueError(f"{len(data)} bytes at {offset:#x} of a window of {self.size:#x}")
+        self._views[1][offset:end] = data
+
+    def clear(self, offset: int, size: int, /) -> None:
+        """Make bytes zero."""
+        zeroes = memoryview(bytes(min(size, _CLEARED)))
+        for at in range(offset, offset + size, _CLEARED):
+            self.write(at, zeroes[: offset + size - at])
 
     def leave(self) -> None:
         """Put memory that reads as all ones in the place of the device, which is let go of."""
