@@ -1,0 +1,199 @@
+"""Bringing outputs up to date: what is damaged is painted, once, and only where it shows.
+
+A frame is made in two walks over the windows.  The first goes from the front to the back and takes
+from what is still to be painted whatever an opaque window hides; the second paints what was found
+from the back to the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from orbital.canvas import Canvases
+from orbital.keys import Keys
+from orbital.layers import Planes
+from orbital.overlay import Overlay, Overlays
+from orbital.painter import Painter
+from orbital.pixels import Image, premultiplied
+from orbital.pointer import Pointer
+from orbital.rect import Rect
+from orbital.region import around, disjoint, within, without
+from orbital.scene import Shown, shown
+from orbital.screen import Screen
+from orbital.theme import Theme
+from orbital.window import Window
+from orbital.windows import Windows
+
+__all__ = ["Compositor"]
+
+_PIECES: Final = 48
+"""Rectangles that are left to paint, above which hiding more of them is not worth the walk: what is
+behind may be painted in vain then, never wrongly."""
+_OUTLINE: Final = 0xFFFF00FF  # of what was painted, with Super+F10
+
+_Job = tuple[Image, bool, int, int, list[Rect]]  # picture, blended, its corner, where
+
+
+class Compositor:
+    """Paints windows, their decorations, and what is above them."""
+
+    def __init__(
+        self,
+        windows: Windows,
+        pointer: Pointer,
+        keys: Keys,
+        theme: Theme,
+        now: Callable[[], float] | None,
+    ) -> None:
+        self._windows: Final = windows
+        self._pointer: Final = pointer
+        self._keys: Final = keys
+        self._now: Final = now
+        self._painter: Final = Painter(theme)
+        self._overlays: Final = Overlays(windows, pointer, keys, self._painter)
+        self._planes: Final = Planes()
+        self._canvases: Final = Canvases()
+        self._background: Final = premultiplied(theme.background_color) | 0xFF000000
+
+    def forget(self, screen: Screen) -> None:
+        """Hear that an output went, or has another size."""
+        self._canvases.forget(screen)
+        self._overlays.forget(screen)
+
+    def draw(self, damaged: Iterable[Window]) -> None:
+        """Bring all screens up to date that can take a picture; `damaged` have been drawn in."""
+        self._spread(damaged)
+        for screen in self._windows.layout:
+            overlays = self._overlays.refresh(screen)
+            if screen.damage:
+                self._frame(screen, overlays)
+
+    def picture(self, screen: Screen, *, cursor: bool) -> tuple[int, int, bytearray]:
+        """Return what a screen shows, with everything that planes show."""
+        width, height = screen.size
+        memory = bytearray(width * height * 4)
+        if width and height:
+            canvas = Image(width, height, memory, alpha=False)
+            self._overlays.refresh(screen)
+            overlays = self._overlays.all(screen, cursor=cursor)
+            self._paint(screen, canvas, [screen.whole], overlays, frozenset())
+            canvas.close()
+        return width, height, memory
+
+    def _spread(self, damaged: Iterable[Window]) -> None:
+        """Damage screens where windows were drawn in, and nothing opaque hides it."""
+        layout, showing = self._windows.layout, self._windows.stack.showing
+        for window in damaged:
+            rects, window.damage = window.damage, []
+            if not window.showing:
+                continue
+            for screen in layout:
+                item = shown(screen, window)
+                whole = screen.whole & item.body
+                parts = [item.damaged(rect, window) & whole for rect in rects]
+                parts = [part for part in parts if part]
+                for other in showing:
+                    if other is window or not parts:
+                        break
+                    if other.opaque:
+                        parts = without(parts, shown(screen, other).body)
+                for part in parts:
+                    screen.damage.add(part)
+
+    # -- one frame ---------------------------------------------------------------------------------
+
+    def _frame(self, screen: Screen, overlays: Sequence[Overlay]) -> None:
+        output = screen.output
+        planed = self._planes.assign(screen, self._windows, overlays)
+        frame = output.begin()
+        if frame is None:
+            return  # `on_ready` brings us back
+        canvas = self._canvases.of(screen, frame)
+        if canvas is None:
+            return  # it is of another size already, and `on_changed` on its way
+        started = self._now() if self._now is not None else 0.0
+        if screen.outlined:
+            for rect in screen.outlined:
+                screen.damage.add(rect)
+            screen.outlined = []
+        damage = screen.damage.take(screen.whole)
+        todo = damage
+        if frame.stale:
+            todo = disjoint([*damage, *within(frame.stale, screen.whole)])
+        self._paint(screen, canvas, todo, overlays, planed)
+        if self._keys.outlines:
+            self._outline(screen, canvas, damage)
+        output.present(damage)
+        if self._now is not None and self._keys.costs:
+            self._overlays.cost(self._now() - started)
+
+    def _paint(
+        self,
+        screen: Screen,
+        canvas: Image,
+        todo: list[Rect],
+        overlays: Sequence[Overlay],
+        planed: frozenset[Window],
+    ) -> None:
+        """Paint what is to be seen in `todo`, disjoint rectangles of the screen."""
+        jobs: list[_Job] = []
+        for overlay in overlays:
+            parts = within(todo, overlay.place)
+            if parts:
+                jobs.append((overlay.image, True, overlay.place.x, overlay.place.y, parts))
+        todo = self._windows_of(screen, todo, planed, jobs)
+        for rect in todo:
+            canvas.fill(rect, self._background)
+        copy, over = canvas.copy, canvas.over
+        for image, blended, left, top, parts in reversed(jobs):
+            draw = over if blended else copy
+            for part in parts:
+                draw(image, part[0] - left, part[1] - top, part)
+
+    def _windows_of(
+        self, screen: Screen, todo: list[Rect], planed: frozenset[Window], jobs: list[_Job]
+    ) -> list[Rect]:
+        """Add to `jobs` what windows show of `todo`, front to back; return where none hides all."""
+        focused = self._windows.focused
+        bounds = around(todo)
+        left, top, right, bottom = bounds.x, bounds.y, bounds.right, bounds.bottom
+        for window in self._windows.stack.showing:
+            if not todo:
+                break
+            item: Shown = window.items.get(screen) or shown(screen, window)
+            x, y, width, height = item.frame
+            if x >= right or y >= bottom or x + width <= left or y + height <= top:
+                continue
+            if item.bar:
+                parts = within(todo, item.bar)
+                if parts:
+                    image = self._painter.bar(
+                        window, item.bar.width, item.bar.height, screen.scale, window is focused
+                    )
+                    jobs.append((image, True, x, y, parts))
+            body = item.body
+            parts = within(todo, body)
+            if not parts:
+                continue
+            opaque = window.opaque
+            if window not in planed:
+                jobs.append((item.image, not opaque, body.x, body.y, parts))
+            if opaque:
+                rest = without(todo, body)
+                if len(rest) <= _PIECES or len(rest) <= len(todo) or window in planed:
+                    todo = rest
+        return todo
+
+    def _outline(self, screen: Screen, canvas: Image, rects: Iterable[Rect]) -> None:
+        """Draw around what was painted; the next frame takes it away again."""
+        for rect in rects:
+            x, y, width, height = rect
+            for side in (
+                Rect(x, y, width, 1),
+                Rect(x, rect.bottom - 1, width, 1),
+                Rect(x, y, 1, height),
+                Rect(rect.right - 1, y, 1, height),
+            ):
+                canvas.fill(side, _OUTLINE)
+                screen.outlined.append(side)

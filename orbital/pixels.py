@@ -1,0 +1,250 @@
+"""Pictures in memory, and drawing one onto another: libpixman by ctypes, and nothing else.
+
+Pixels are 32-bit words in the machine's byte order: 0xAARRGGBB with alpha premultiplied, or
+0xXXRRGGBB.  Coordinates are pixels from the top left corner.  What lies outside a picture that is
+drawn on is left out; what is drawn *from* must lie within it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, Final
+
+from orbital.rect import Rect
+from redbear_host.errors import ConfigError
+
+__all__ = ["MAX_SIDE", "Image", "Mask", "address_of", "premultiplied", "require"]
+
+MAX_SIDE: Final = 32767  # pixman's coordinates are 16.16
+
+_A8R8G8B8: Final = 0x20028888
+_X8R8G8B8: Final = 0x20020888
+_A8: Final = 0x08018000
+_SRC: Final = 1
+_OVER: Final = 3
+_FILTER_BILINEAR: Final = 4
+_REPEAT_PAD: Final = 2
+_ONE: Final = 1 << 16  # in 16.16
+
+
+class _Transform(ctypes.Structure):
+    _fields_ = [("matrix", ctypes.c_int32 * 9)]
+
+
+class _Color(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint16) for name in ("red", "green", "blue", "alpha")]
+
+
+@functools.cache
+def _library() -> Any:
+    try:
+        library = ctypes.CDLL("libpixman-1.so.0")
+    except OSError as error:
+        raise ConfigError(
+            "Orbital draws with libpixman-1.so.0, which is not installed",
+            "apt install libpixman-1-0",
+        ) from error
+    integer, pointer = ctypes.c_int, ctypes.c_void_p
+    for name, result, arguments in (
+        ("pixman_image_create_bits", pointer, [integer, integer, integer, pointer, integer]),
+        ("pixman_image_create_solid_fill", pointer, [ctypes.POINTER(_Color)]),
+        ("pixman_image_unref", integer, [pointer]),
+        ("pixman_image_composite32", None, [integer, pointer, pointer, pointer] + [integer] * 8),
+        ("pixman_image_set_transform", integer, [pointer, ctypes.POINTER(_Transform)]),
+        ("pixman_image_set_filter", integer, [pointer, integer, pointer, integer]),
+        ("pixman_image_set_repeat", None, [pointer, integer]),
+        ("pixman_fill", integer, [pointer] + [integer] * 6 + [ctypes.c_uint32]),
+    ):
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+def require() -> None:
+    """Load libpixman now; `ConfigError` with what to install where it is missing."""
+    _library()
+
+
+def address_of(memory: memoryview) -> int:
+    """Return where writable memory is, without holding it there."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+def premultiplied(colour: int) -> int:
+    """Return 0xAARRGGBB with the three colours times the alpha, as pictures have it."""
+    alpha = colour >> 24 & 0xFF
+    red, green, blue = (((colour >> shift & 0xFF) * alpha + 127) // 255 for shift in (16, 8, 0))
+    return alpha << 24 | red << 16 | green << 8 | blue
+
+
+class _Bits:
+    """Memory that pixman may draw from or on; held until `close`."""
+
+    __slots__ = ("_composite", "_held", "address", "handle", "height", "stride", "width")
+
+    def __init__(self, kind: int, width: int, height: int, memory: Any, stride: int) -> None:
+        least = width if kind == _A8 else width * 4
+        if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            raise ValueError(f"a picture of {width} by {height} pixels")
+        if stride < least or stride % 4 or stride > 4 * (MAX_SIDE + 1):
+            raise ValueError(f"rows of {stride} bytes for {width} pixels")
+        with memoryview(memory) as view:
+            if view.nbytes < stride * height:
+                raise ValueError(f"{view.nbytes} bytes for {height} rows of {stride}")
+        # Keeps the exporter alive and its memory where it is: a mapping that is in use by an
+        # exported buffer refuses to be closed.
+        self._held: Any = (ctypes.c_char * (stride * height)).from_buffer(memory)
+        self.address: int = ctypes.addressof(self._held)
+        self.width, self.height, self.stride = width, height, stride
+        self.handle: int | None = None
+        self._make(kind)
+
+    def _make(self, kind: int) -> None:
+        library = _library()
+        self.close_handle()
+        self.handle = library.pixman_image_create_bits(
+            kind, self.width, self.height, self.address, self.stride
+        )
+        if not self.handle:
+            self.handle = None
+            raise MemoryError(f"no memory for a picture of {self.width} by {self.height}")
+        self._composite = library.pixman_image_composite32
+
+    def close(self) -> None:
+        """Let the memory go; the picture must not be used any more."""
+        self.close_handle()
+        self._held = None
+
+    def close_handle(self) -> None:
+        """Let pixman forget the picture, not its memory."""
+        if self.handle is not None:
+            _library().pixman_image_unref(self.handle)
+            self.handle = None
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None) is not None:
+            self.close_handle()
+
+
+class Mask(_Bits):
+    """A picture of alphas only, a byte each: a run of letters."""
+
+    def __init__(self, width: int, height: int, memory: Any, stride: int) -> None:
+        super().__init__(_A8, width, height, memory, stride)
+
+
+class Image(_Bits):
+    """A picture over memory that someone else owns: a window's, a frame's.
+
+    `memory` is anything writable with the buffer interface: at least `stride` times `height` bytes
+    (else `ValueError`); it is held until `close`.
+    """
+
+    __slots__ = ("_fill", "alpha")
+
+    def __init__(
+        self, width: int, height: int, memory: Any, stride: int = 0, *, alpha: bool = True
+    ) -> None:
+        self.alpha = alpha
+        super().__init__(
+            _A8R8G8B8 if alpha else _X8R8G8B8, width, height, memory, stride or width * 4
+        )
+        self._fill = _library().pixman_fill
+
+    def set_alpha(self, alpha: bool) -> None:
+        """Say whether the highest byte of each word is alpha, or nothing."""
+        self.alpha = alpha
+        self._make(_A8R8G8B8 if alpha else _X8R8G8B8)
+
+    @classmethod
+    def at(cls, address: int, width: int, height: int, stride: int) -> Image:
+        """Return a picture without alpha at an address.
+
+        It does not hold the memory: whoever draws on it knows that it is still there.
+        """
+        image = cls.__new__(cls)
+        image._held = None
+        image.address, image.alpha, image.handle = address, False, None
+        image.width, image.height, image.stride = width, height, stride
+        image._fill = _library().pixman_fill
+        image._make(_X8R8G8B8)
+        return image
+
+    @classmethod
+    def new(cls, width: int, height: int, *, alpha: bool = True) -> Image:
+        """Return a picture of zeroes with memory of its own."""
+        return cls(width, height, bytearray(width * height * 4), alpha=alpha)
+
+    def fill(self, place: Rect, word: int) -> None:
+        """Put `word` into every pixel of `place`, whatever was there."""
+        place &= Rect(0, 0, self.width, self.height)
+        if place:
+            x, y, width, height = place
+            self._fill(self.address, self.stride // 4, 32, x, y, width, height, word)
+
+    def copy(self, source: Image, x: int, y: int, place: Rect) -> None:
+        """Put what `source` has from (`x`, `y`) on into `place`."""
+        left, top, width, height = place
+        self._composite(
+            _SRC, source.handle, None, self.handle, x, y, 0, 0, left, top, width, height
+        )
+
+    def over(self, source: Image, x: int, y: int, place: Rect) -> None:
+        """Blend what `source` has from (`x`, `y`) on over what is in `place`."""
+        left, top, width, height = place
+        self._composite(
+            _OVER, source.handle, None, self.handle, x, y, 0, 0, left, top, width, height
+        )
+
+    def write(self, mask: Mask, x: int, y: int, place: Rect, colour: int) -> None:
+        """Blend `colour`, not premultiplied, over `place` where `mask` from (`x`, `y`) on says."""
+        left, top, width, height = place
+        solid = _solid(colour).handle
+        self._composite(
+            _OVER, solid, mask.handle, self.handle, 0, 0, x, y, left, top, width, height
+        )
+
+    def scaled(self, width: int, height: int) -> Image:
+        """Return the same pixels as a picture to draw *from* that is `width` by `height`.
+
+        It shares the memory, and has to be closed before the memory can go.
+        """
+        return _Scaled(self, width, height)
+
+
+class _Scaled(Image):
+    __slots__ = ()
+
+    def __init__(self, source: Image, width: int, height: int) -> None:
+        super().__init__(
+            source.width, source.height, source._held, source.stride, alpha=source.alpha
+        )
+        library = _library()
+        across, down = (source.width << 16) // width, (source.height << 16) // height
+        transform = _Transform((ctypes.c_int32 * 9)(across, 0, 0, 0, down, 0, 0, 0, _ONE))
+        library.pixman_image_set_transform(self.handle, ctypes.byref(transform))
+        library.pixman_image_set_filter(self.handle, _FILTER_BILINEAR, None, 0)
+        # Else the outermost pixels would be blended with nothing, and an opaque window be seen
+        # through at its edges.
+        library.pixman_image_set_repeat(self.handle, _REPEAT_PAD)
+        self.width, self.height = width, height
+
+
+class _Solid:
+    __slots__ = ("handle",)
+
+    def __init__(self, colour: int) -> None:
+        word = premultiplied(colour)
+        parts = _Color(*((word >> shift & 0xFF) * 0x101 for shift in (16, 8, 0, 24)))
+        self.handle: int = _library().pixman_image_create_solid_fill(ctypes.byref(parts))
+        if not self.handle:
+            raise MemoryError("no memory for a colour")
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None):
+            _library().pixman_image_unref(self.handle)
+
+
+_solid: Final = functools.lru_cache(maxsize=64)(_Solid)
