@@ -86,6 +86,7 @@ class Running:
         self.ready_after = 0.0  # seconds from spawn to ready, of the present life
         self.early_deaths: list[float] = []  # when it died before it was ready
         self.crashes: list[float] = []  # when it died later, by its own doing
+        self.outdated = False  # its present life ends as soon as it is ready
         self.overdue = False  # it is being killed, since it did not become ready in time
         self.gone = False  # its device has left
         self.ending = False  # it has no further life
@@ -119,7 +120,7 @@ class Running:
                 ours.close()
                 raise TransportError(f"{self.service.name} cannot be started: {err}") from err
         self.life += 1
-        self.gone = False
+        self.gone = self.outdated = False
         self.pid = process.pid
         process.returncode = 0  # it is waited for through its pidfd, not by subprocess
         self.started = process_started(self.pid) or 0

@@ -339,6 +339,8 @@ class Supervisor:
             running.state = State.READY
             running.ready_after = time.monotonic() - running.spawned_at
             self.joins.on_ready(running)
+            if running.outdated:
+                self.restart(running)
         elif "gone" in message:  # its device has left; it goes on, to say so to its clients
             running.gone = True
             self.joins.on_lost(running)
@@ -399,8 +401,13 @@ class Supervisor:
             self._respawn(running)
 
     def restart(self, running: Running) -> None:
-        """End a daemon's present life; the next one begins at once, and its clients wait for it."""
-        if running.state is State.READY and running.pidfd >= 0:
+        """End a daemon's present life; the next one begins at once, and its clients wait for it.
+
+        One that is coming up is let: a death now would count as a failure to start.
+        """
+        if running.state is State.STARTING:
+            running.outdated = True
+        elif running.state is State.READY and running.pidfd >= 0:
             signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
 
     @property

@@ -400,11 +400,25 @@ def test_registers_of_a_device_are_shown_decoded_and_its_clients_only_wait(up):
     assert re.search(r"bar0 read32 0x001c NvmeRegs\.CSTS <CSTS 0x00000001 RDY=True ", text)
     assert re.search(r"bar0 write32 0x0014 NvmeRegs\.CC <CC 0x[0-9a-f]{8} EN=", text)
     assert "enable 2 msix interrupts" in text
+    restarted(up, "nvmed", 2)
+    assert (up.disk / "1").stat().st_size == 4 << 20
+
+
+def test_a_trace_that_ends_while_its_device_comes_up_is_not_traced_on(up):
+    before = up.daemon("nvmed")["restarts"]
+    lines = trace(up, up.daemon("nvmed")["device"], "-n", "3")()
+    assert len(lines) == 3
+    restarted(up, "nvmed", before + 2)  # with the trace, and without
+    with open(up.disk / "1", "rb", buffering=0) as file:
+        assert len(os.pread(file.fileno(), 4096, 0)) == 4096
+
+
+def restarted(up, name, times):
+    """Wait until a daemon has been started again so often."""
     deadline = time.monotonic() + 20
-    while up.daemon("nvmed")["state"] != "ready" or up.daemon("nvmed")["restarts"] < 2:
+    while up.daemon(name)["state"] != "ready" or up.daemon(name)["restarts"] < times:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert (up.disk / "1").stat().st_size == 4 << 20
 
 
 def test_tracing_is_for_root_and_of_what_there_is(up):
