@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redbear_host import config, log
 from redbear_host.bdf import Bdf
-from redbear_host.cli import progress
+from redbear_host.cli import progress, vnc
 from redbear_host.cli.arguments import path_argument
 from redbear_host.cli.base import base_services, kernel_service, start_class_services
 from redbear_host.cli.detach import Detached
@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="serve this directory of the host as the scheme `file`, read-write",
     )
+    add(
+        "--vnc",
+        action="store_true",
+        help="serve display.vnc, a display that VNC viewers and browsers see; how they get there is "
+        "printed, and shown by: redbear-host vnc",
+    )
     add("--mount", type=path_argument, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=path_argument, metavar="DIR", help="keep lock, state and logs in DIR")
     add(
@@ -100,6 +106,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> config.Config:
     base = config.Config()
+    daemons: dict[str, dict[str, str]] = {}
+    if args.file is not None:
+        daemons["filed"] = {"root": str(args.file.absolute())}
+    if args.vnc:
+        daemons["vncd"] = {}
     if args.config is not None:
         base = config.load(args.config, installed(), check_lab)
     wanted = config.merge(
@@ -110,7 +121,7 @@ def _config(args: argparse.Namespace) -> config.Config:
         awaited=[Bdf.parse(text) for text in args.awaited],
         labs=[_lab(text) for text in args.labs],
         destructive=args.destructive,
-        daemons={"filed": {"root": str(args.file.absolute())}} if args.file is not None else {},
+        daemons=daemons,
         confined=args.confined,
     )
     wanted.check(installed())
@@ -171,6 +182,8 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         shown = {"pci"}.union(*(service.schemes for service in devices))
         for line in tree(wanted.general.mount, shown):
             print(line)
+        if any(vnc.SCHEME in one.service.schemes for one in supervisor.services):
+            print("\n".join(vnc.ways(vnc.look(wanted.general.mount))))
         sys.stdout.flush()
         if detached is not None:
             detached.up(run_dir.log_path("supervisor"))

@@ -1,0 +1,1 @@
+"""A display without a card: what is drawn on it is seen by VNC viewers and in browsers."""

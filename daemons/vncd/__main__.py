@@ -1,0 +1,79 @@
+"""vncd's start: the sockets, the secrets, the page; then the display, and who looks at it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from daemons.vncd.access import Secrets
+from daemons.vncd.desk import Desk, kept_size
+from daemons.vncd.http import Page
+from daemons.vncd.inputlink import SCHEME, InputLink
+from daemons.vncd.listening import NoListener, listeners
+from daemons.vncd.producer import Producer
+from daemons.vncd.scheme import VncScheme
+from daemons.vncd.screen import Screen
+from daemons.vncd.server import Server
+from daemons.vncd.status import describe
+from redbear_host.classes.display import DisplayScheme
+from redbear_host.daemon import Daemon
+
+_KEPT: Final = "vnc screen"
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Serve until the shim says stop."""
+    with Daemon.receive() as daemon:
+        run_dir = Path(daemon.facts["run_dir"])
+        options = daemon.options
+        try:
+            secrets = Secrets.load(run_dir / "vnc", options["password_file"])
+            found = listeners(options, run_dir, daemon.kept, daemon.keep)
+            screen, size = _screen(daemon)
+        except (NoListener, OSError, ValueError) as error:
+            log.error("there is no display for viewers: %s", error)
+            raise SystemExit(1) from None
+        link = InputLink(daemon.loop, daemon.say)
+        daemon.callback(link.close)
+        daemon.on_told = link.on_told
+        producer = Producer(link)
+        desk = Desk(screen, size, producer, options["resize"])
+        names = daemon.scheme_names
+        display = DisplayScheme(names[0], desk, daemon.kept, daemon.keep, daemon.forget)
+        daemon.callback(display.close)
+        daemon.loop.at_round_end(display.end_batch)
+        name = f"redbear-host on {socket.gethostname()}"
+        page = Page(resources.files("daemons.vncd").joinpath("page.html").read_bytes())
+        server = Server(
+            daemon.loop, desk, secrets, page, name, options["address"], options["viewers"]
+        )
+        daemon.callback(server.close)
+        for listener in found:
+            server.listen(listener)
+        daemon.loop.at_round_end(producer.flush)
+        daemon.serve(names[0], display)
+        daemon.serve(names[1], VncScheme(lambda: describe(server, found, run_dir)))
+        link.start(SCHEME in daemon.facts.get("with", {}))
+        daemon.run()
+
+
+def _screen(daemon: Daemon) -> tuple[Screen, int]:
+    """Make the screen, as large as a predecessor's; with the memory that tells our successors."""
+    fd = daemon.kept.get(_KEPT)
+    size = None if fd is None else kept_size(fd)
+    if fd is None:
+        fd = os.memfd_create(_KEPT)
+        daemon.keep(_KEPT, fd)
+    if size is None:
+        size = daemon.options["width"], daemon.options["height"]
+    return Screen(*size), fd
+
+
+if __name__ == "__main__":
+    main()

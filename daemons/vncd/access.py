@@ -1,0 +1,123 @@
+"""Who may come in: the password of VNC authentication, the browser page's token, and failed tries.
+
+Ref: RFC 6143 §7.2.2.  VNC authentication is weak: of a password eight characters count, its cipher
+is DES, and nothing that follows is encrypted.  It keeps other users of a machine out of a port of
+127.0.0.1; on a network it belongs into a tunnel.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import string
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from daemons.vncd import des
+
+PASSWORD_MOST: Final = 8  # bytes of it that count
+_ALPHABET: Final = "".join(sorted({*string.ascii_letters, *string.digits} - {*"0O1lI"}))
+_TOKEN_BYTES: Final = 24
+
+_FREE_TRIES: Final = 4  # that may fail before anybody has to wait
+_WAIT_S: Final = 1.0  # after the next one; twice as long after each that follows
+_WAIT_MOST_S: Final = 64.0
+_FORGET_S: Final = 300.0  # without a failure: all is forgotten
+_ADDRESSES_MOST: Final = 256
+
+
+class Secrets:
+    """What viewers have to know; kept for root in the run directory, and for successors."""
+
+    def __init__(self, password: bytes, token: str) -> None:
+        self._password: Final = password
+        self._token: Final = token.encode()
+        padded = password[:PASSWORD_MOST].ljust(PASSWORD_MOST, b"\0")
+        self._key: Final = bytes(map(_mirrored, padded))
+
+    @classmethod
+    def load(cls, folder: Path, password_file: str) -> Secrets:
+        """Read them, or make them at random; the password is the user's where he names a file.
+
+        `OSError` and `ValueError` say what is wrong with that.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if password_file:
+            password = Path(password_file).read_text(encoding="utf-8").strip()
+            if not password:
+                raise ValueError(f"{password_file} holds no password")
+        else:
+            password = _kept(folder / "password", _random_password)
+        token = _kept(folder / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES))
+        return cls(password.encode(), token)
+
+    @property
+    def password(self) -> str:
+        """For whom it is to be shown."""
+        return self._password.decode()
+
+    @property
+    def token(self) -> str:
+        """For whom it is to be shown."""
+        return self._token.decode()
+
+    def answers(self, challenge: bytes, response: bytes) -> bool:
+        """Tell whether a response was made with the password."""
+        right = b"".join(
+            des.encrypt(self._key, challenge[at : at + des.BLOCK])
+            for at in range(0, len(challenge), des.BLOCK)
+        )
+        return hmac.compare_digest(right, response)
+
+    def opens(self, token: str) -> bool:
+        """Tell whether that is the token."""
+        return hmac.compare_digest(self._token, token.encode(errors="replace"))
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """Return a file's line; it is made if there is none, and readable for its owner only."""
+    if path.is_file():
+        return path.read_text(encoding="ascii").strip()
+    made = make()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(fd, "w", encoding="ascii") as file:
+        file.write(f"{made}\n")
+    return made
+
+
+def _random_password() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_MOST))
+
+
+def _mirrored(byte: int) -> int:
+    """Return a byte with its bits in the other order, as VNC has always taken its keys."""
+    return int(f"{byte:08b}"[::-1], 2)
+
+
+class Tries:
+    """Failed tries by address: each further one is heard only after a while, which doubles."""
+
+    def __init__(self) -> None:
+        self._failed: Final[OrderedDict[str, tuple[int, float]]] = OrderedDict()
+
+    def may(self, address: str, now: float) -> bool:
+        """Tell whether whoever is there may try."""
+        count, last = self._failed.get(address, (0, now))
+        if count <= _FREE_TRIES:
+            return True
+        wait: float = min(_WAIT_S * 2 ** (count - _FREE_TRIES - 1), _WAIT_MOST_S)
+        return now >= last + wait
+
+    def failed(self, address: str, now: float) -> None:
+        """Hear that a try was in vain."""
+        count, last = self._failed.pop(address, (0, now))
+        self._failed[address] = (1 if now - last > _FORGET_S else min(count + 1, 64), now)
+        while len(self._failed) > _ADDRESSES_MOST:
+            self._failed.popitem(last=False)
+
+    def succeeded(self, address: str) -> None:
+        """Hear that one knew it."""
+        self._failed.pop(address, None)
