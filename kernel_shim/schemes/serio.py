@@ -6,8 +6,10 @@
 ```
 
 They come from Linux's input devices, put back into what a PS/2 device would have sent
-(`serio_evdev`), and from the i8042 of a lab machine (`serio_i8042`).  Sources are read only while
-somebody has the scheme open; a byte goes to whoever reads first, as on Redox.
+(`serio_evdev`), or from the i8042 of a lab machine (`serio_i8042`), which takes their place: it is
+what was asked for.  Sources are read only while somebody has the scheme open; a byte goes to
+whoever reads first, as on Redox.  What is written goes to the device, as ps2d on Redox does through
+the controller's ports; Linux's devices take no commands (ENODEV).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from kernel_shim.schemes.handles import Handles
 from kernel_shim.schemes.kernel import Kernel
 from kernel_shim.schemes.serio_evdev import Evdev
 from kernel_shim.schemes.serio_i8042 import open_i8042
-from kernel_shim.schemes.serio_source import PORTS, Source
+from kernel_shim.schemes.serio_source import KEYBOARD, MOUSE, PORTS, Source
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_CHR, MODE_DIR, Stat
@@ -31,13 +33,16 @@ from redbear_host.scheme.scheme import ROOT, Entry, Opened, Scheme
 
 log = logging.getLogger(__name__)
 
+_SENT_MOST: Final = 16  # bytes of one write: each is a command, or part of one
 _QUEUE: Final = 4096  # bytes nobody has read yet; the oldest go first
 _ROOT: Final = -1  # in place of a port: the directory
+_PLUGGED_IN: Final = {KEYBOARD: b"\xaa", MOUSE: b"\xaa\x00"}  # the end of their self tests
 
 
 class _File:
-    def __init__(self, port: int, looks: bool) -> None:
+    def __init__(self, port: int, looks: bool, writes: bool) -> None:
         self.port: Final = port
+        self.writes: Final = writes
         self.looks: Final = looks  # opened with O_STAT
 
 
@@ -58,6 +63,16 @@ class SerioScheme(Scheme):
         self._sources.append(source)
         if self._users:
             source.start(self._on_bytes)
+
+    def replace(self, source: Source) -> None:
+        """Take one in place of all others; who listens hears that a device was plugged in."""
+        for other in self._sources:
+            other.stop()
+        self._sources.clear()
+        self.add(source)
+        for port, said in _PLUGGED_IN.items():
+            if any(self._handles[handle].port == port for handle in self._users):
+                self._on_bytes(port, said)
 
     def _on_bytes(self, port: int, data: bytes) -> None:
         self._queues[port].extend(data)
@@ -82,7 +97,9 @@ class SerioScheme(Scheme):
                 raise Refused(e.EPERM)
             if flags & f.O_DIRECTORY:
                 raise Refused(e.ENOTDIR)
-        handle = self._handles.add(_File(int(path) if path else _ROOT, looks), request.caller)
+        handle = self._handles.add(
+            _File(int(path) if path else _ROOT, looks, bool(flags & f.O_WRONLY)), request.caller
+        )
         if not looks:
             self._users.add(handle)
             for source in self._sources:
@@ -125,6 +142,20 @@ class SerioScheme(Scheme):
             raise Refused(e.EWOULDBLOCK)
         return bytes(queue.popleft() for _ in range(min(size, len(queue))))
 
+    def write(
+        self, handle: int, data: memoryview, offset: int, fcntl_flags: int, request: Request
+    ) -> int:
+        """Send the device bytes; ENODEV where none takes any."""
+        opened = self._handles[handle]
+        if opened.looks or not opened.writes:
+            raise Refused(e.EISDIR if opened.port == _ROOT else e.EBADF)
+        for count, byte in enumerate(data[:_SENT_MOST]):
+            if not any(source.send(opened.port, byte) for source in self._sources):
+                if count:
+                    return count
+                raise Refused(e.ENODEV)
+        return min(len(data), _SENT_MOST)
+
     # -- facts -------------------------------------------------------------------------------------
 
     def fstat(self, handle: int) -> Stat:
@@ -138,7 +169,8 @@ class SerioScheme(Scheme):
         opened = self._handles[handle]
         if opened.port == _ROOT:
             return mask
-        return mask & f.EVENT_READ if self._queues[opened.port] else 0
+        ready = f.EVENT_READ if self._queues[opened.port] else 0
+        return mask & (ready | f.EVENT_WRITE * opened.writes)
 
 
 def build(kernel: Kernel) -> SerioScheme:
@@ -148,7 +180,7 @@ def build(kernel: Kernel) -> SerioScheme:
 
     def on_serio(message: Mapping[str, Any], fds: list[int]) -> None:
         try:
-            scheme.add(open_i8042(kernel.loop, message, fds))
+            scheme.replace(open_i8042(kernel.loop, message, fds))
         except (DeviceError, TransportError) as err:
             log.warning("the lab's keyboard and mouse cannot be had: %s", err)
 

@@ -149,6 +149,10 @@ class Evdev:
         if out:
             on_bytes(KEYBOARD if mouse is None else MOUSE, bytes(out))
 
+    def send(self, port: int, byte: int) -> bool:
+        """Take no commands: Linux's devices are Linux's."""
+        return False
+
     def _drop(self, path: Path) -> None:
         fd = self._open.pop(path)
         self._loop.unwatch(fd)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from kernel_shim.schemes.serio_source import KEYBOARD, MOUSE, OnBytes
 from redbear_host.bits import Mmio
-from redbear_host.errors import Gone
+from redbear_host.errors import DeviceError, Gone, Stuck
 from redbear_host.hw.qtest.window import Window
 from redbear_host.hw.qtest.wire import Wire
 from redbear_host.scheme.loop import Loop
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 DATA: Final = 0x60
 STATUS: Final = 0x64  # when written: a command
 _FULL: Final = 0x01  # there is a byte to be read
+_HAS_COMMAND: Final = 0x02  # it has not taken the last byte yet
 _FROM_MOUSE: Final = 0x20
 _WRITE_CONFIGURATION: Final = 0x60
 _TO_MOUSE: Final = 0xD4
@@ -70,6 +71,25 @@ class I8042:
         self._timer.cancel()
         for fd in self._wake:
             self._loop.unwatch(fd)
+
+    def send(self, port: int, byte: int) -> bool:
+        """Pass a byte on; False if the controller takes none."""
+        try:
+            if port == MOUSE:
+                self._await_room()
+                self._ports.write8(STATUS, _TO_MOUSE)
+            self._await_room()
+            self._ports.write8(DATA, byte)
+        except DeviceError:
+            return False
+        self._on_interrupt()  # some answer at once, and interrupt nobody who is looking already
+        return True
+
+    def _await_room(self) -> None:
+        for _ in range(_BYTES_MOST):
+            if not self._ports.read8(STATUS) & _HAS_COMMAND:
+                return
+        raise Stuck("the keyboard controller takes no byte")
 
     def _look_later(self) -> None:
         self._timer = self._loop.at(self._loop.now() + _LOOK_S, self._look)

@@ -22,3 +22,7 @@ class Source(Protocol):
     def stop(self) -> None:
         """Say no more."""
         ...
+
+    def send(self, port: int, byte: int) -> bool:
+        """Tell the device behind a port something; False where none takes commands."""
+        ...

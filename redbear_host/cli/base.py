@@ -98,7 +98,11 @@ def _service(manifest: Manifest, wanted: Config) -> Service:
         lazy=manifest.start == _USED,
         policy=wanted.policy(manifest),
         options=wanted.options(manifest),
-        facts={"scratch": str(run_dir / "scratch"), "run_dir": str(run_dir)},
+        facts={
+            "scratch": str(run_dir / "scratch"),
+            "run_dir": str(run_dir),
+            "mount": str(wanted.general.mount),
+        },
         lists_functions=_LISTS in manifest.schemes,
         early_deaths=manifest.restart.at_most,
         within=float(manifest.restart.within),
