@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ _SERIAL: Final = re.compile(r"[!-~]{1,20}", re.ASCII)  # what Identify and IDENT
 _FIRMWARE: Final = re.compile(r"[!-~]{1,8}")
 _MODEL: Final = re.compile(r"[ -~]{1,40}", re.ASCII)
 _PORTS: Final = 6  # of QEMU's ich9-ahci
+_CODECS: Final = ("output", "duplex", "micro")  # of QEMU's intel-hda
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 
 
@@ -204,6 +205,22 @@ class LabDevice:
             raise self.wrong("mac", "write for example 52:54:00:12:34:56")
         return mac
 
+    def wav(self) -> Path:
+        """Return the file a sound card plays into."""
+        path = Path(self.options["wav"])
+        if not path.name or path.is_dir() or not path.absolute().parent.is_dir():
+            raise self.wrong("wav", "name a file in a folder that exists; it is written anew")
+        return path.absolute()
+
+    def choice(self, key: str, known: Sequence[str], default: str | None = None) -> str:
+        """Return one of a few words; the first is the default unless there is another."""
+        value = self.options.get(key)
+        if value is None:
+            return known[0] if default is None else default
+        if value not in known:
+            raise self.wrong(key, f"write {', '.join(known[:-1])} or {known[-1]}")
+        return value
+
     def block(self) -> int:
         """Return the bytes of a logical block."""
         text = self.options.get("block", "512")
@@ -304,12 +321,12 @@ def _network_card(model: str) -> Callable[[LabDevice, Image, int], list[str]]:
 
 def _hda(device: LabDevice, _image: Image, slot: int) -> list[str]:
     name, wav = f"hda{slot}", device.options.get("wav")
-    sound = f"none,id={name}a" if wav is None else f"wav,id={name}a,path={quote(wav)}"
-    return [
-        *("-audiodev", sound),
-        *("-device", f"intel-hda,id={name},addr={slot:#x}"),
-        *("-device", f"hda-output,bus={name}.0,cad=0,audiodev={name}a"),
-    ]
+    sound = f"none,id={name}a" if wav is None else f"wav,id={name}a,path={quote(device.wav())}"
+    told = ["-audiodev", sound, "-device", f"intel-hda,id={name},addr={slot:#x}"]
+    codecs = [device.choice("codec", _CODECS), device.choice("second", _CODECS, "")]
+    for number, codec in enumerate(filter(None, codecs)):
+        told += ["-device", f"hda-{codec},bus={name}.0,cad={number},audiodev={name}a"]
+    return told
 
 
 def _ids(vendor: int, device: int, class_code: int) -> PciIds:
@@ -382,7 +399,11 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(
             "hda",
             "Intel High Definition Audio",
-            {"wav": "the file it plays into"},
+            {
+                "wav": "the WAV file it plays into; complete when the lab has ended",
+                "codec": "its codec: output (the default), duplex or micro, which record silence",
+                "second": "a second codec beside it, likewise",
+            },
             _ids(0x8086, 0x2668, 0x040300),
             _hda,
         ),

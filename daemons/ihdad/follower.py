@@ -1,0 +1,71 @@
+"""Where a controller is in a ring, counted on and on, from positions that need not be true."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from daemons.ihdad.stream import BUFFER, FRAMES, RING, SUB_BUFFERS, Stream
+
+STALLS_S: Final = 0.5  # without a step
+_BACK: Final = 4  # sub-buffers that a position may seem to go back: it is told late
+_FAST: Final = 1.25  # times its rate that a controller may go, by our clock
+_SLACK: Final = 3  # sub-buffers beside that: FIFOs are filled at once
+_STRANGE_MOST: Final = 3  # positions in a row that cannot be
+
+
+class Follower:
+    """Counts the sub-buffers a running stream has gone through."""
+
+    def __init__(self, stream: Stream, rate: int) -> None:
+        """Follow `stream`, which goes through `rate` frames a second."""
+        self._stream: Final = stream
+        self._each: Final = FRAMES / rate  # seconds
+        self.nonsense = 0  # positions that cannot be
+        self.at = 0  # the sub-buffer it is in
+        self.within = 0  # bytes of that which it has gone through
+        self._stepped = 0.0  # when `at` moved last
+        self._strange = 0
+
+    def begin(self, now: float) -> None:
+        """Start over: the stream has been started."""
+        self.at = self.within = self._strange = 0
+        self._stepped = now
+
+    def look(self, now: float) -> int:
+        """Look where it is; return how many sub-buffers it has finished since the last time."""
+        position = self._stream.position()
+        if position == RING:  # some tell the end of the ring so
+            position = 0
+        steps = self._steps(position, now)
+        if steps < 0:
+            self.nonsense += 1
+            self._strange += 1
+            return 0
+        self._strange = 0
+        self.within = position % BUFFER
+        if steps:
+            self.at += steps
+            self._stepped = now
+        return steps
+
+    def _steps(self, position: int, now: float) -> int:
+        """Return how many sub-buffers `position` is ahead; -1 if it cannot be."""
+        if position > RING:
+            return -1
+        steps = (position // BUFFER - self.at) % SUB_BUFFERS
+        if steps > SUB_BUFFERS - _BACK:
+            steps = 0
+        due = (now - self._stepped) / self._each
+        if due >= SUB_BUFFERS and not (steps <= 1 and position % BUFFER == 0):
+            # We were away for a whole turn or more.  One that stands at the very end of the
+            # sub-buffer it was in has waited for us: QEMU's does, until an interrupt is cleared.
+            steps += SUB_BUFFERS * max(0, round((due - steps) / SUB_BUFFERS))
+        return steps if steps <= due * _FAST + _SLACK else -1
+
+    def trouble(self, now: float) -> str:
+        """Say why the controller cannot be trusted any more, if so."""
+        if self._strange >= _STRANGE_MOST:
+            return f"its position is {self._stream.position():#x} in a ring of {RING:#x} bytes"
+        if now - self._stepped > STALLS_S:
+            return f"it has not moved for {now - self._stepped:.1f} s"
+        return ""
