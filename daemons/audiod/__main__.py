@@ -1,0 +1,49 @@
+"""audiod's start: what a predecessor had queued, the card's scheme, `audio` and `audio.ctl`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from redbear_host.daemon import Daemon
+from redbear_host.errors import ConfigError
+
+try:
+    from daemons.audiod.link import Link
+    from daemons.audiod.names import Names
+    from daemons.audiod.player import Player
+    from daemons.audiod.scheme import AudioScheme, ControlScheme
+    from daemons.audiod.store import Store
+except ModuleNotFoundError as missing:
+    raise ConfigError(
+        f"audiod needs {missing.name}, which is not installed", "pip install 'redbear-host[sound]'"
+    ) from missing
+
+
+def main() -> None:
+    """Serve until the shim says stop."""
+    with Daemon.receive() as daemon:
+        store = Store.open(Path(daemon.facts["scratch"]) / "audiod" / "streams")
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        daemon.callback(os.close, proc)
+        daemon.readable.append(proc)
+        player = Player(daemon.loop, store, daemon.options["volume"], Names(proc).of)
+        link = Link(
+            daemon.options["card"],
+            daemon.loop,
+            daemon.say,
+            on_wire=player.on_wire,
+            on_lost=player.on_lost,
+        )
+        daemon.callback(link.close)
+        player.on_trouble = link.restart
+        daemon.on_told = link.on_told
+        for name, kind in zip(daemon.scheme_names, (AudioScheme, ControlScheme), strict=True):
+            daemon.serve(name, kind(player))
+        player.adopt()  # what nobody has opened again
+        link.ask()
+        daemon.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""Between streams and card: whenever the card has taken a block, the next is mixed.
+
+The card sets the pace.  One block is on its way at a time, and counts as played for its streams
+when the card has taken it, so that none is lost with the card's daemon, or with us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from daemons.audiod import store as st
+from daemons.audiod.format import Format
+from daemons.audiod.link import Wire
+from daemons.audiod.mixer import Mixer
+from daemons.audiod.stream import FILL_S, Stream
+from redbear_host.abi import errno as e
+from redbear_host.abi import flags as f
+from redbear_host.client import calls
+from redbear_host.errors import Refused
+from redbear_host.scheme.loop import Loop, Timer
+from redbear_host.scheme.request import Caller, Request
+from schemefs.errno import to_linux
+
+log = logging.getLogger(__name__)
+
+BLOCK: Final = 512  # frames: audiohw's sub-buffer
+RATE: Final = 44100  # Hz, until the card says otherwise
+SLOTS_OF_ONE: Final = 64  # streams of one user but root, who must not lock the others out
+
+_BEHIND: Final = 4  # blocks: once so many more are taken, one was played (audiohw keeps 3 ahead)
+_LINGER: Final = 43  # blocks of silence, half a second, before the card is left alone
+_WAKE_AT: Final = st.QUEUE - 2 * BLOCK  # frames: whoever waits for room goes on then
+_AGAIN_S: Final = 0.1
+_TEXT: Final = 4096  # bytes of `format`
+
+
+class Player:
+    """All streams, and the card."""
+
+    def __init__(self, loop: Loop, store: st.Store, volume: int, name_of: Callable[[int], str]):
+        """Begin with what a predecessor left; `name_of` tells a process's name."""
+        self.loop: Final = loop
+        self.streams: Final[dict[int, Stream]] = {}  # by number; those with a slot
+        self.room_for: Final[dict[int, Callable[[], object]]] = {}  # hear of room, by number
+        self.on_trouble: Callable[[], object] = lambda: None  # the card cannot be opened
+        self.rate = RATE
+        self.blocks = 0  # taken by the card
+        self.connections = 0
+        self.mixer: Final = Mixer(BLOCK)
+        self._store: Final = store
+        self._name_of: Final = name_of
+        self._volume = store.volume(volume)
+        self._wire: Wire | None = None
+        self._handle = -1  # of audiohw
+        self._busy = False  # a call of ours is in hand there
+        self._silence = _LINGER  # blocks in which nobody was heard
+        self._rested = True  # the card knows that nothing follows for now
+        self._waiting: Final[deque[tuple[int, Request]]] = deque()  # fsync: at which block
+        self._timer: Timer | None = None
+        self._of_user: Final[Counter[int]] = Counter()
+
+    def adopt(self) -> None:
+        """Play to the end what predecessors had queued for streams that nobody has open now."""
+        known = {stream.number for stream in self.streams.values()}
+        for slot in self._store.taken():
+            words = self._store.words(slot)
+            number = int(words[st.ID])
+            if number in known:
+                continue
+            caller = Caller(int(words[st.PID]), int(words[st.UID]), 0)
+            stream = Stream(number, Format(self.rate), caller)
+            self._attach(stream, slot)
+            self.close(stream)
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    def open(self, spelling: Format, caller: Caller, number: int) -> Stream:
+        """Make a stream; `number` is that of an earlier life of audiod, or 0."""
+        stream = Stream(number or self._store.next_id(), spelling, caller)
+        if number:
+            for slot in self._store.taken():
+                if int(self._store.words(slot)[st.ID]) == number:
+                    self._attach(stream, slot)
+                    stream.due = self.loop.now()
+                    self._begin_at(stream.due)
+                    break
+        return stream
+
+    def _attach(self, stream: Stream, slot: int) -> None:
+        stream.attach(self._store, slot, self.rate)
+        self.streams[stream.number] = stream
+        self._of_user[stream.caller.uid] += 1
+
+    def write(self, stream: Stream, data: memoryview) -> int:
+        """Queue what there is room for; 0 if there is none.  ENFILE, EMFILE: too many streams."""
+        if stream.slot < 0:
+            if not data:
+                return 0
+            uid = stream.caller.uid
+            if uid and self._of_user[uid] >= SLOTS_OF_ONE:
+                raise Refused(e.EMFILE)
+            slot = self._store.free()
+            if slot is None:
+                raise Refused(e.ENFILE)
+            stream.program = self._name_of(stream.caller.pid)
+            self._attach(stream, slot)
+        before = stream.level
+        count = stream.write(data)
+        if stream.filling and not before and stream.level:
+            stream.due = self.loop.now() + FILL_S
+            self._begin_at(stream.due)
+        if not self._busy and stream.ready(self.loop.now()):
+            self._pump()
+        return count
+
+    def drain(self, stream: Stream, request: Request) -> bool:
+        """Answer `request` when all that is queued was played; True if it is so already."""
+        end = stream.finish()
+        if stream.slot < 0 or (end <= stream.head and not self._busy and not self._waiting):
+            return True
+        stream.waiters.append((end, request))
+        request.on_cancel = partial(self._give_up, stream)
+        self._settle(stream)
+        self._kick()
+        return False
+
+    def _give_up(self, stream: Stream, request: Request) -> None:
+        """Answer a fsync whose client waits no more."""
+        kept = [one for one in stream.waiters if one[1] is not request]
+        stream.waiters.clear()
+        stream.waiters.extend(kept)
+        waiting = [one for one in self._waiting if one[1] is not request]
+        self._waiting.clear()
+        self._waiting.extend(waiting)
+        request.refuse(e.EINTR)
+
+    def close(self, stream: Stream) -> None:
+        """Play what is queued to the end; then the stream is no more."""
+        stream.finish()
+        stream.closed = True
+        if stream.slot >= 0:
+            self._settle(stream)
+            self._kick()
+
+    def _settle(self, stream: Stream) -> None:
+        """See whether a stream's end has been reached, or that of somebody who waits for it."""
+        while stream.waiters and stream.waiters[0][0] <= stream.head:
+            self._waiting.append((self.blocks + _BEHIND, stream.waiters.popleft()[1]))
+        if stream.closed and not stream.level:
+            while stream.waiters:
+                self._waiting.append((self.blocks + _BEHIND, stream.waiters.popleft()[1]))
+            del self.streams[stream.number]
+            self._of_user[stream.caller.uid] -= 1
+            stream.detach()
+
+    @property
+    def volume(self) -> int:
+        """The volume of all, 0 to 100."""
+        return self._volume
+
+    @volume.setter
+    def volume(self, volume: int) -> None:
+        self._volume = volume
+        self._store.set_volume(volume)
+
+    # -- the card ----------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a card."""
+        return self._handle >= 0
+
+    def on_wire(self, wire: Wire) -> None:
+        """Take a connection to audiohw: open it, ask for its rate, go on."""
+        self._wire = wire
+        self.connections += 1
+        failed = partial(self._on_failed, wire)
+        wire.perform(calls.openat(0, b"", f.O_WRONLY), lambda answer: ask(answer.handle), failed)
+
+        def ask(handle: int) -> None:
+            known = partial(self._on_open, wire, handle)
+            unknown = partial(self._on_open, wire, handle, b"")
+
+            def read(format_: int) -> None:
+                wire.perform(calls.read(format_, _TEXT, 0), known, lambda errno: unknown())
+                wire.drop(format_)
+
+            wire.perform(
+                calls.dup(handle, b"format"),
+                lambda answer: read(answer.handle),
+                lambda errno: unknown(),
+            )
+
+    def _on_open(self, wire: Wire, handle: int, text: bytes) -> None:
+        if wire is not self._wire:
+            return
+        self._handle, self._busy, self._silence = handle, False, _LINGER
+        rate = _rate(text)
+        if rate != self.rate:
+            log.info("the card plays %d frames a second", rate)
+            self.rate = rate
+            for stream in self.streams.values():
+                stream.retune(rate)
+        self._pump()
+
+    def on_lost(self) -> None:
+        """Hear that the card's daemon has gone: the block on its way there is mixed again."""
+        self._wire, self._handle, self._busy = None, -1, False
+
+    def _on_failed(self, wire: Wire, errno: int) -> None:
+        if wire is not self._wire or wire.dead:
+            return
+        log.warning("%s: %s", wire.name, os.strerror(to_linux(errno, False)))
+        if self._handle < 0:
+            self.on_trouble()
+            return
+        self.loop.at(self.loop.now() + _AGAIN_S, partial(self._retry, wire))
+
+    def _retry(self, wire: Wire) -> None:
+        if wire is self._wire:
+            self._busy = False
+            self._pump()
+
+    # -- the pump ----------------------------------------------------------------------------------
+
+    def _begin_at(self, when: float) -> None:
+        """Look again then: a stream may begin, however little it has."""
+        if self._timer is None or self._timer.callback is None or self._timer.when > when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.at(when, self._kick)
+
+    def _kick(self) -> None:
+        if not self._busy:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Mix a block and send it; nothing while the card has one, or nobody is to be heard."""
+        wire = self._wire
+        if wire is None or self._handle < 0 or self._busy:
+            return
+        now = self.loop.now()
+        heard = [stream for stream in self.streams.values() if stream.ready(now)]
+        if not heard:
+            self._silence += 1
+            if self._silence > _LINGER or not any(not s.ending for s in self.streams.values()):
+                self._rest(wire)
+                return
+        else:
+            self._silence = 0
+        block, mixed = self.mixer.mix(heard, self._volume)
+        self._busy = True
+        wire.perform(
+            calls.write(self._handle, block),
+            partial(self._on_taken, wire, mixed),
+            partial(self._on_failed, wire),
+        )
+
+    def _on_taken(self, wire: Wire, mixed: list[tuple[Stream, int]], count: int) -> None:
+        if wire is not self._wire:
+            return
+        self._busy = self._rested = False
+        self.blocks += 1
+        for stream, frames in mixed:
+            stream.take(frames, BLOCK)
+            self._settle(stream)
+            if stream.wanted and stream.level <= _WAKE_AT:
+                stream.wanted = False
+                self.room_for.get(stream.number, _nobody)()
+        while self._waiting and self._waiting[0][0] <= self.blocks:
+            self._waiting.popleft()[1].answer(None)
+        self._pump()
+
+    def _rest(self, wire: Wire) -> None:
+        """Tell the card that this was all for now; who waits for the end hears when it came."""
+        self._silence = _LINGER
+        if self._rested and not self._waiting:
+            return
+        self._rested = self._busy = True
+        told = partial(self._on_rest, wire, len(self._waiting))
+        wire.perform(calls.fsync(self._handle), told, told)
+
+    def _on_rest(self, wire: Wire, due: int, _: int) -> None:
+        if wire is not self._wire:
+            return
+        self._busy = False
+        for _ in range(min(due, len(self._waiting))):
+            self._waiting.popleft()[1].answer(None)
+        self._pump()
+
+
+def _nobody() -> None:
+    """Stand for the handle of a stream that is closed."""
+
+
+def _rate(text: bytes) -> int:
+    """Find the rate among the lines `NAME VALUE` of audiohw's `format`; Redox's if it is not."""
+    for line in text.decode("ascii", "replace").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "rate" and value.isdecimal() and 8000 <= int(value) <= 192_000:
+            return int(value)
+    return RATE
