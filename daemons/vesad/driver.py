@@ -28,6 +28,7 @@ from daemons.vesad.regs import (
     Word,
 )
 from redbear_host.classes import edid
+from redbear_host.classes.edid import STANDARD
 from redbear_host.classes.screen import Area, DisplayMode
 from redbear_host.errors import DeviceError, Gone
 from redbear_host.hw.ports import PciFunction
@@ -36,16 +37,6 @@ log = logging.getLogger(__name__)
 
 DEPTH: Final = 32  # bits of a pixel
 FIRST: Final = DisplayMode(1024, 768)  # where nothing says what the monitor prefers
-
-# What most monitors can show (VESA Display Monitor Timing).
-STANDARD: Final = tuple(
-    DisplayMode(*size)
-    for size in (
-        (640, 480), (800, 600), (1024, 768), (1152, 864), (1280, 720), (1280, 800), (1280, 960),
-        (1280, 1024), (1440, 900), (1600, 900), (1600, 1200), (1680, 1050), (1920, 1080),
-        (1920, 1200), (2048, 1152), (2560, 1440), (2560, 1600), (3840, 2160),
-    )
-)  # fmt: skip
 
 _STEP: Final = 8  # pixels: a width is a multiple of them
 _ONES: Final = 0xFFFF

@@ -14,6 +14,16 @@ from redbear_host.classes.screen import DisplayMode
 BLOCK: Final = 128  # bytes
 BLOCKS_MOST: Final = 8  # that we look at
 
+# What most monitors can show (VESA Display Monitor Timing).
+STANDARD: Final = tuple(
+    DisplayMode(*size)
+    for size in (
+        (640, 480), (800, 600), (1024, 768), (1152, 864), (1280, 720), (1280, 800), (1280, 960),
+        (1280, 1024), (1440, 900), (1600, 900), (1600, 1200), (1680, 1050), (1920, 1080),
+        (1920, 1200), (2048, 1152), (2560, 1440), (2560, 1600), (3840, 2160),
+    )
+)  # fmt: skip
+
 _HEADER: Final = b"\0\xff\xff\xff\xff\xff\xff\0"
 _EXTENSIONS: Final = 126
 _ESTABLISHED: Final = 35

@@ -1,0 +1,1 @@
+"""virtio_gpud: virtio graphics cards without 3D; their outputs are displays."""
