@@ -1,8 +1,8 @@
 """The screens Orbital draws on, and which of the three kinds it takes.
 
 A kind of screen is a `Source`; each has its module: `orbital.outputs.kms` (cards of Linux's, by
-`open_cards`), `displays` (schemes `display.*`) and `headless` (memory).  Only the one that is chosen
-is imported.
+`open_cards`), `displays` (schemes `display.*`) and `headless` (memory).  That of KMS is imported
+only where it is used.
 """
 
 from __future__ import annotations

@@ -1,0 +1,72 @@
+"""Memory of windows: a sealed memfd for each size a window has had, whole pages of it.
+
+A client maps it, and may do with it what it likes, at any time: it cannot be shortened under the
+compositor, and nothing in it is believed to be more than colours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from typing import Final
+
+from redbear_host.abi import errno as e
+from redbear_host.errors import Refused
+
+WORD: Final = 4  # bytes of a pixel
+
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def room_for(width: int, height: int) -> int:
+    """Return how many bytes a picture takes: whole pages, as clients map them."""
+    return -(-width * height * WORD // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+class WindowMemory:
+    """The pixels of one window at one size, zeroes at first."""
+
+    __slots__ = ("fd", "height", "memory", "size", "width")
+
+    def __init__(self, width: int, height: int, fd: int = -1) -> None:
+        """Make it, or take over `fd`; ENOMEM when Linux has none, or `fd` is not as it says."""
+        self.width: Final = width
+        self.height: Final = height
+        self.size: Final = width * height * WORD
+        self.fd = -1
+        self.memory: mmap.mmap | bytearray = bytearray()  # of a window without pixels
+        if not self.size:
+            return
+        made = fd < 0
+        try:
+            self.fd = _make(room_for(width, height)) if made else fd
+            self.memory = mmap.mmap(self.fd, room_for(width, height))
+        except (OSError, ValueError) as error:
+            if made and self.fd >= 0:
+                os.close(self.fd)
+            raise Refused(e.ENOMEM, f"{width} by {height} pixels: {error}") from None
+
+    @property
+    def room(self) -> int:
+        """How many bytes can be mapped."""
+        return len(self.memory)
+
+    def close(self) -> None:
+        """Let go; who has mapped it keeps it.  Nobody may be drawing from it any more."""
+        if isinstance(self.memory, mmap.mmap):
+            self.memory.close()
+            os.close(self.fd)
+            self.fd = -1
+        self.memory = bytearray()
+
+
+def _make(room: int) -> int:
+    fd = os.memfd_create("window", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, room)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

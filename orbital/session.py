@@ -1,0 +1,166 @@
+"""A life of Orbital: the desktop, who draws on it, who sees it, and who sits before it."""
+
+from __future__ import annotations
+
+import logging
+import pwd
+import resource
+from pathlib import Path
+from typing import Final
+
+from orbital import pixels
+from orbital.clients import Clients
+from orbital.clipboard import Clipboard
+from orbital.control import ControlScheme
+from orbital.desktop import Desktop
+from orbital.input import NAME as INPUT
+from orbital.input import Consumer
+from orbital.outputs.displays import PREFIX
+from orbital.scheme import OrbitalScheme
+from orbital.screens import Screens
+from orbital.shim import Shim
+from orbital.theme import Theme
+from orbital.volume import NAME as AUDIO
+from orbital.volume import VolumeKeys
+from redbear_host.abi.orbital import EventCode
+from redbear_host.daemon import Daemon
+from redbear_host.errors import ConfigError
+from redbear_host.scheme.loop import Timer
+
+log = logging.getLogger(__name__)
+
+_ALONE: Final = 3  # the VT where there is no inputd: Redox's for a desktop
+_INPUT_S: Final = 1.0  # to wait for it, where it is said to be there
+_ORPHANS_S: Final = 10.0  # for programs of the ring door to come back to their windows
+_SOON_S: Final = 0.02  # until it is written down that a window came or went
+_LATER_S: Final = 0.2  # until it is written down that one was moved
+
+
+class Session:
+    """Made before the daemon is locked in, and started when it serves."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        options = daemon.options
+        _raise_descriptors()
+        pixels.require()
+        self._daemon: Final = daemon
+        self._loop: Final = daemon.loop
+        self._shim: Final = Shim(daemon)
+        self.desktop: Final = Desktop(_theme(options["theme"]), daemon.loop.now)
+        self.desktop.on_work = lambda: daemon.loop.soon(self._draw)
+        self._screens: Final = Screens(self.desktop, self._shim, daemon.loop, options)
+        daemon.callback(self._screens.close)
+        most = options["memory"] << 20
+        self._clients: Final = Clients(self.desktop, self._shim, daemon.kept, most)
+        self._clipboard: Final = Clipboard()
+        self._clipboard.on_changed = self._on_clipboard
+        self.desktop.keys.clipboard_size = lambda: max(len(self._clipboard) - 1, 0)
+        self._scheme: Final = OrbitalScheme(self.desktop, self._clients, self._clipboard)
+        self._control: Final = ControlScheme(
+            self.desktop, self._clients, self._clipboard, _operators(options["operators"])
+        )
+        self.desktop.on_list = self._on_list
+        self._consumer: Final = Consumer(self._shim, daemon.loop, self.desktop.input)
+        self._consumer.on_terminal = self._screens.start
+        self._consumer.on_lost = self.desktop.release_input
+        self._volume: Final = VolumeKeys(self._shim, daemon.loop)
+        self.desktop.on_volume = self._volume.turn
+        self._held: Final[set[str]] = set()  # of inputd and audiod, those we have called
+        self._saving: Timer | None = None
+        self._shim.on_with = self._on_with
+        self._shim.on_without = self._on_without
+        daemon.callback(self._clients.save)
+
+    def serve(self) -> None:
+        """Serve both schemes, and begin with what there is."""
+        daemon = self._daemon
+        self._screens.on_settled = self._clients.put_back
+        for name in daemon.facts.get("with", {}):
+            self._on_with(name)
+        daemon.serve(self._scheme.name, self._scheme)
+        daemon.serve(self._control.name, self._control)
+        now = self._loop.now()
+        wait = _INPUT_S if INPUT in self._held else 0.0
+        self._loop.at(now + wait, self._start_alone)
+        if daemon.life > 1:
+            self._loop.at(now + _ORPHANS_S, self._close_orphans)
+
+    def _start_alone(self) -> None:
+        """Do without inputd, if it has given us no terminal; it may yet."""
+        if not self._screens.started:
+            self._screens.start(_ALONE)
+
+    def _draw(self) -> None:
+        self.desktop.draw()
+        self._save_in(_LATER_S)
+
+    # -- schemes that come and go ------------------------------------------------------------------
+
+    def _on_with(self, name: str) -> None:
+        if name.startswith(PREFIX):
+            self._screens.add(name)
+        elif name in (INPUT, AUDIO) and name not in self._held:
+            self._held.add(name)
+            (self._consumer if name == INPUT else self._volume).start()
+
+    def _on_without(self, name: str) -> None:
+        if name.startswith(PREFIX):
+            self._screens.remove(name)
+
+    # -- what a successor goes on with -------------------------------------------------------------
+
+    def _on_list(self) -> None:
+        self._control.note_list()
+        self._save_in(_SOON_S)
+
+    def _save_in(self, seconds: float) -> None:
+        due = self._loop.now() + seconds
+        if self._saving is None or self._saving.when > due:
+            if self._saving is not None:
+                self._saving.cancel()
+            self._saving = self._loop.at(due, self._save)
+
+    def _save(self) -> None:
+        self._saving = None
+        self._clients.save()
+
+    def _close_orphans(self) -> None:
+        for client in self._clients.orphans():
+            log.info("window %d is closed: nobody came back for it", client.number)
+            self._clients.close(client)
+
+    def _on_clipboard(self) -> None:
+        focused = self.desktop.focused
+        if focused is not None:
+            focused.post(EventCode.CLIPBOARD_UPDATE)
+
+
+def _raise_descriptors() -> None:
+    """Have room for the memory of all windows, and all programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _theme(path: str) -> Theme:
+    """Read orbital.toml; what is wrong in it is complained of, and costs nothing else."""
+    if not path:
+        return Theme()
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"orbital: the theme {path} cannot be read: {error}") from error
+    theme = Theme.parse(text, lambda name: Path(name).read_bytes())
+    for complaint in theme.complaints:
+        log.warning("%s: %s", path, complaint)
+    return theme
+
+
+def _operators(text: str) -> list[int]:
+    """Return the users that a configuration names, by their numbers."""
+    found = []
+    for word in text.replace(",", " ").split():
+        try:
+            found.append(int(word) if word.isdecimal() else pwd.getpwnam(word).pw_uid)
+        except KeyError:
+            raise ConfigError(f"orbital: there is no user {word!r}", "see operators") from None
+    return found
