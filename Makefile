@@ -59,8 +59,9 @@ vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as r
 status: setup  ## make docs/STATUS.md from what the last `make test` saw
 	@$(BIN)/python tools/status.py $(CHECK) build/results/host.xml build/results/vm.xml
 
-libredox: setup  ## the C library and its header: build/libredox.so, libredox/redox.h
+libredox: setup  ## the C libraries: build/libredox.so (libredox/redox.h), build/liborbital.so (liborbital/orbital.h)
 	@$(MAKE) --no-print-directory -C libredox BUILD=../build
+	@$(MAKE) --no-print-directory -C liborbital BUILD=../build
 
 lint: setup  ## style, types, storeys and file sizes
 	@bad=0; \
