@@ -31,7 +31,7 @@ _SHIFTS: Final = (1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1)
 _SUBSTITUTE: Final = tuple(
     bytes.fromhex("".join(f"0{digit}" for digit in box))
     for box in (
-        "e4d12fb83a6c59070f74e2d1a6cbb95341e8d62bfc973a50fc8249175b3ea06d",
+        "e4d12fb83a6c59070f74e2d1a6cb953841e8d62bfc973a50fc8249175b3ea06d",
         "f18e6b34972dc05a3d47f28ec01a69b50e7ba4d158c6932fd8a13f42b67c05e9",
         "a09e63f51dc7b428d709346a285ecbf1d6498f30b12c5ae71ad069874fe3b52c",
         "7de3069a1285bc4fd8b56f03472c1ae9a690cb7df13e52843f06a1d8945bc72e",

@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--vnc",
         action="store_true",
-        help="serve display.vnc, a display that VNC viewers and browsers see; how they get there is "
-        "printed, and shown by: redbear-host vnc",
+        help="serve display.vnc, a display that VNC viewers and browsers see; how they get there "
+        "is printed, and shown by: redbear-host vnc",
     )
     add("--mount", type=path_argument, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=path_argument, metavar="DIR", help="keep lock, state and logs in DIR")

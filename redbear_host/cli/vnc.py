@@ -53,7 +53,7 @@ def ways(found: dict[str, Any]) -> list[str]:
     if found["address"]:
         password = found["password"]
         asked = f"password {password}" if password else "no password"
-        rows.append(["VNC viewer", f"{found['address']}, {asked}"])
+        rows.append(["VNC viewer", f"vnc://{found['address']}, {asked}"])
     rows.append(["root's viewer", found["socket"]])
     return tables.set_out(rows)
 
