@@ -87,6 +87,11 @@ class Clients:
         """Return a window by its number."""
         return self._all.get(number)
 
+    def of(self, owner: Owner) -> list[Client]:
+        """Return the windows of a program, the last that it opened last."""
+        found = [client for client in self._all.values() if client.owner[:2] == owner[:2]]
+        return sorted(found, key=lambda client: client.number)
+
     # -- opening and closing -----------------------------------------------------------------------
 
     def open(self, wanted: WindowPath, owner: Owner, number: int = 0) -> Client:

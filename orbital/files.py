@@ -17,7 +17,7 @@ from orbital.picture import COMMAND_MOST
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.orbital import WindowFlag
-from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
+from redbear_host.abi.stat import MODE_DIR, MODE_FILE, MODE_SYMLINK, Stat
 from redbear_host.errors import Refused
 from redbear_host.scheme.scheme import Bytes, Mapped
 
@@ -72,11 +72,11 @@ class Folder(OpenFile):
     mode = MODE_DIR | 0o777
 
     def __init__(self, path: str) -> None:
-        self._path: Final = path
+        self.name: Final = path
 
     def path(self) -> str:
         """Return the name."""
-        return f"/scheme/orbital/{self._path}".rstrip("/")
+        return f"/scheme/orbital/{self.name}".rstrip("/")
 
     def read(self, size: int, offset: int) -> Bytes:
         """Refuse."""
@@ -92,6 +92,23 @@ class Name(OpenFile):
     def path(self) -> str:
         """Return the name."""
         return f"/scheme/orbital/{self._path}"
+
+
+class Link(OpenFile):
+    """A link to a window of whoever looks."""
+
+    mode = MODE_SYMLINK | 0o777
+
+    def __init__(self, target: str) -> None:
+        self._target: Final = target
+
+    def stat(self) -> Stat:
+        """Describe it."""
+        return Stat(st_mode=self.mode, st_nlink=1, st_size=len(self._target), st_blksize=_BLOCK)
+
+    def read(self, size: int, offset: int) -> Bytes:
+        """Say where it leads."""
+        return self._target.encode()[offset : offset + size]
 
 
 class SizeFile(OpenFile):
@@ -123,7 +140,7 @@ class WindowFile(OpenFile):
     mode = MODE_FILE | 0o600
 
     def __init__(self, number: int, client: Client, clients: Clients, clipboard: Clipboard) -> None:
-        """`number` is the handle's."""
+        """Open it by the handle `number`."""
         self.client: Final = client
         self.plain = True  # opened as a file of Linux's: pictures may come in pieces
         self._number: Final = number

@@ -4,8 +4,9 @@
 FLAGS/X/Y/WIDTH/HEIGHT/TITLE     Redox's; without flags it begins with X, as `-1/-1/640/480/Clock`
 NAME/WIDTH/HEIGHT/TITLE          a program's name instead of flags, and the window stands by itself
 99.N                             the size of display N
-own/ID                           a window again, for whoever opened it; ID is its st_ino
+own/ID                           a window again, for the program that opened it
 own/ID.bgra                      the same one's pixels, to be mapped, read and written in place
+own/last  own/last.bgra          links to those of the window that the program opened last
 ```
 
 A title may hold slashes where a path is opened in one step, at the ring door; Linux walks a path
@@ -21,13 +22,14 @@ from typing import Final, NamedTuple
 
 from redbear_host.abi.orbital import LETTERS, WindowFlag
 
+LAST: Final = -1
 RGBA: Final = ".rgba"  # how the title of a window ends whose pixels are written as R, G, B, A
 
 _FLAGS: Final = re.compile(f"[{''.join(LETTERS)}]*")
 _INT: Final = re.compile(r"[+-]?[0-9]{1,12}", re.ASCII)
 _UNSIGNED: Final = re.compile(r"\+?[0-9]{1,12}", re.ASCII)
 _SIZE: Final = re.compile(r"99\.([0-9]{1,9})", re.ASCII)
-_OWN: Final = re.compile(r"own/([0-9]{1,18})(\.bgra)?", re.ASCII)
+_OWN: Final = re.compile(r"own/(last|[0-9]{1,18})(\.bgra)?", re.ASCII)
 _I32: Final = range(-(1 << 31), 1 << 31)
 _U32: Final = range(1 << 32)
 
@@ -58,7 +60,7 @@ class SizePath(NamedTuple):
 class OwnPath(NamedTuple):
     """A window again, or its pixels."""
 
-    window: int
+    window: int  # LAST: the one that whoever asks has opened last
     pixels: bool
 
 
@@ -76,7 +78,7 @@ def parse(path: str) -> WindowPath | SizePath | OwnPath:
         return SizePath(int(size[1]))
     own = _OWN.fullmatch(path)
     if own is not None:
-        return OwnPath(int(own[1]), own[2] is not None)
+        return OwnPath(LAST if own[1] == "last" else int(own[1]), own[2] is not None)
     fields = path.split("/")
     if not path:
         raise ValueError("the root is no window")

@@ -18,13 +18,14 @@ from orbital.desktop import Desktop
 from orbital.files import (
     ClipboardFile,
     Folder,
+    Link,
     Name,
     OpenFile,
     PixelsFile,
     SizeFile,
     WindowFile,
 )
-from orbital.paths import Look, OwnPath, SizePath, WindowPath, look, parse
+from orbital.paths import LAST, Look, OwnPath, SizePath, WindowPath, look, parse
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import Stat
@@ -73,14 +74,13 @@ class OrbitalScheme(Scheme):
         """
         if parent != ROOT:
             raise Refused(e.EACCES)
-        path = path.strip("/")
-        if flags & (f.O_STAT | f.O_DIRECTORY) or not path:
-            return self._look(path, flags)
+        path, owner = path.strip("/"), Owner(*request.caller)
+        if flags & (f.O_STAT | f.O_DIRECTORY | f.O_SYMLINK) or not path:
+            return self._look(path, flags, owner)
         try:
             wanted = parse(path)
         except ValueError as error:
             raise Refused(e.EINVAL, str(error)) from None
-        owner = Owner(*request.caller)
         match wanted:
             case SizePath(display):
                 return self._open_size(display)
@@ -89,7 +89,7 @@ class OrbitalScheme(Scheme):
             case WindowPath():
                 return self._open_window(wanted, owner, request)
 
-    def _look(self, path: str, flags: int) -> Opened:
+    def _look(self, path: str, flags: int, owner: Owner) -> Opened:
         kind = look(path)
         if kind is None:
             raise Refused(e.ENOENT)
@@ -100,16 +100,24 @@ class OrbitalScheme(Scheme):
         if flags & f.O_DIRECTORY:
             raise Refused(e.ENOTDIR)
         if path.startswith("own/"):
-            return self._add(self._look_own(path))
+            return self._add(self._look_own(path, owner))
         return self._add(Name(path))
 
-    def _look_own(self, path: str) -> OpenFile:
+    def _look_own(self, path: str, owner: Owner) -> OpenFile:
         """Describe a window's file for whoever walks there; only its owner opens it."""
         wanted = parse(path)
-        client = self._clients.get(wanted.window) if isinstance(wanted, OwnPath) else None
+        client = self._own(wanted, owner) if isinstance(wanted, OwnPath) else None
         if client is None:
             raise Refused(e.ENOENT)
+        if path.startswith("own/last"):
+            return Link(path.removeprefix("own/").replace("last", str(client.number)))
         return PixelsFile(client, self._desktop)
+
+    def _own(self, wanted: OwnPath, owner: Owner) -> Client | None:
+        if wanted.window != LAST:
+            return self._clients.get(wanted.window)
+        theirs = self._clients.of(owner)
+        return theirs[-1] if theirs else None
 
     def _open_size(self, display: int) -> Opened:
         if display >= len(self._desktop.layout):
@@ -117,7 +125,7 @@ class OrbitalScheme(Scheme):
         return self._add(SizeFile(self._desktop, display), POSITIONED)
 
     def _open_own(self, wanted: OwnPath, owner: Owner, flags: int) -> Opened:
-        client = self._clients.get(wanted.window)
+        client = self._own(wanted, owner)
         if client is None:
             raise Refused(e.ENOENT)
         if client.owner[:2] != owner[:2]:
@@ -163,11 +171,14 @@ class OrbitalScheme(Scheme):
         return self._file(handle).path()
 
     def getdents(self, handle: int, request: Request) -> Sequence[Entry]:
-        """List the displays: windows are nobody's but their owners'."""
+        """List the displays, and in `own` the windows of whoever asks."""
         file = self._file(handle)
         if not isinstance(file, Folder):
             raise Refused(e.ENOTDIR)
-        if handle != ROOT and file.path() != "/scheme/orbital":
+        if file.name == "own":
+            theirs = self._clients.of(Owner(*request.caller))
+            return [Entry(str(client.number), f.DT_REG) for client in theirs]
+        if file.name:
             return ()
         return [
             *(Entry(f"99.{number}", f.DT_REG) for number in range(len(self._desktop.layout))),
