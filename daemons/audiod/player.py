@@ -96,7 +96,7 @@ class Player:
         self.streams[stream.number] = stream
         self._of_user[stream.caller.uid] += 1
 
-    def write(self, stream: Stream, data: memoryview) -> int:
+    def write(self, stream: Stream, data: memoryview, pid: int) -> int:
         """Queue what there is room for; 0 if there is none.  ENFILE, EMFILE: too many streams."""
         if stream.slot < 0:
             if not data:
@@ -107,7 +107,7 @@ class Player:
             slot = self._store.free()
             if slot is None:
                 raise Refused(e.ENFILE)
-            stream.program = self._name_of(stream.caller.pid)
+            stream.pid, stream.program = pid, self._name_of(pid)
             self._attach(stream, slot)
         before = stream.level
         count = stream.write(data)

@@ -165,7 +165,7 @@ class _Schemes(Scheme):
         if not file.flags & f.O_WRONLY:
             raise Refused(e.EBADF)
         if file.stream is not None:
-            count = self._player.write(file.stream, data)
+            count = self._player.write(file.stream, data, request.caller.pid)
             if not count and data:
                 file.stream.wanted = True
                 raise Refused(e.EWOULDBLOCK)

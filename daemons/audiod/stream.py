@@ -29,6 +29,7 @@ class Stream:
         self.format: Final = spelling
         self.caller: Final = caller
         self.slot = -1
+        self.pid = caller.pid  # who writes: a shell that has opened it may have passed it on
         self.program = ""
         self.closed = False
         self.filling = True
@@ -51,13 +52,14 @@ class Stream:
         if int(words[st.ID]) != self.number:
             words[:] = 0
             words[st.VOLUME] = 100
-            words[st.UID], words[st.PID] = self.caller.uid, self.caller.pid
+            words[st.UID], words[st.PID] = self.caller.uid, self.pid
             name = self.program.encode()[:15].ljust(16, b"\0")
             words[st.NAME_AT : st.NAME_AT + 2].view(np.uint8)[:] = np.frombuffer(name, np.uint8)
             words[st.ID] = self.number
         else:
             name = words[st.NAME_AT : st.NAME_AT + 2].tobytes()
             self.program = name.rstrip(b"\0").decode("utf-8", "replace")
+            self.pid = int(words[st.PID])
         self._head, self._tail = int(words[st.HEAD]), int(words[st.TAIL])
         if not 0 <= self._tail - self._head <= QUEUE:
             self._head = self._tail = 0

@@ -19,7 +19,7 @@ def clients(streams: Iterable[Stream]) -> str:
     lines = [" ".join(_COLUMNS)]
     for one in streams:
         cells: tuple[object, ...] = (
-            *(one.number, one.caller.pid, one.caller.uid, one.format, one.volume, one.head),
+            *(one.number, one.pid, one.caller.uid, one.format, one.volume, one.head),
             *(one.level, one.underruns, one.silence, _state(one), _plain(one.program)),
         )
         lines.append(" ".join(map(str, cells)))
