@@ -75,7 +75,6 @@ class Compositor:
         memory = bytearray(width * height * 4)
         if width and height:
             canvas = Image(width, height, memory, alpha=False)
-            self._overlays.refresh(screen)
             overlays = self._overlays.all(screen, cursor=cursor)
             self._paint(screen, canvas, [screen.whole], overlays, frozenset())
             canvas.close()

@@ -33,9 +33,13 @@ class Planes:
         offers = _offers(screen, windows, overlays)
         taken = _agreed(screen, offers)
         places = {window: layer.place for window, layer in taken}
+        # What left a plane has to be painted, and what came on one must not stay painted below it.
         for window, place in screen.layered.items():
             if places.get(window) != place:
-                screen.damage.add(place)  # it was not painted while the plane showed it
+                screen.damage.add(place)
+        for window, place in places.items():
+            if screen.layered.get(window) != place:
+                screen.damage.add(place)
         screen.layered = places
         return frozenset(places)
 
@@ -75,14 +79,14 @@ def _agreed(screen: Screen, offers: list[tuple[Window, Layer]]) -> list[tuple[Wi
     """Ask the output until what it takes has nothing in front that it does not take."""
     while True:
         taken = screen.output.assign([layer for _, layer in offers])
-        refused: list[Rect] = []
-        kept = []
-        for index, (window, layer) in enumerate(offers):
-            if index not in taken:
-                refused.append(layer.place)
-                kept.append((window, layer))
-            elif not any(rect & layer.place for rect in refused):
-                kept.append((window, layer))
-        if len(kept) == len(offers):
+        painted: list[Rect] = []
+        behind = set()  # what must not be on a plane, because something in front is not
+        for index, (_, layer) in enumerate(offers):
+            if any(rect & layer.place for rect in painted):
+                behind.add(index)
+            if index in behind or index not in taken:
+                painted.append(layer.place)
+        if behind.isdisjoint(taken):
             return [offer for index, offer in enumerate(offers) if index in taken]
-        offers = kept  # fewer in each round
+        # Fewer in each round.
+        offers = [offer for index, offer in enumerate(offers) if index not in behind]

@@ -82,7 +82,7 @@ def premultiplied(colour: int) -> int:
 class _Bits:
     """Memory that pixman may draw from or on; held until `close`."""
 
-    __slots__ = ("_composite", "_held", "address", "handle", "height", "stride", "width")
+    __slots__ = ("_composite", "_held", "_unref", "address", "handle", "height", "stride", "width")
 
     def __init__(self, kind: int, width: int, height: int, memory: Any, stride: int) -> None:
         least = width if kind == _A8 else width * 4
@@ -111,6 +111,8 @@ class _Bits:
             self.handle = None
             raise MemoryError(f"no memory for a picture of {self.width} by {self.height}")
         self._composite = library.pixman_image_composite32
+        # Kept, because a picture may outlive this module when the interpreter ends.
+        self._unref = library.pixman_image_unref
 
     def close(self) -> None:
         """Let the memory go; the picture must not be used any more."""
@@ -120,7 +122,7 @@ class _Bits:
     def close_handle(self) -> None:
         """Let pixman forget the picture, not its memory."""
         if self.handle is not None:
-            _library().pixman_image_unref(self.handle)
+            self._unref(self.handle)
             self.handle = None
 
     def __del__(self) -> None:
@@ -233,18 +235,19 @@ class _Scaled(Image):
 
 
 class _Solid:
-    __slots__ = ("handle",)
+    __slots__ = ("_unref", "handle")
 
     def __init__(self, colour: int) -> None:
         word = premultiplied(colour)
         parts = _Color(*((word >> shift & 0xFF) * 0x101 for shift in (16, 8, 0, 24)))
+        self._unref: Any = _library().pixman_image_unref
         self.handle: int = _library().pixman_image_create_solid_fill(ctypes.byref(parts))
         if not self.handle:
             raise MemoryError("no memory for a colour")
 
     def __del__(self) -> None:
         if getattr(self, "handle", None):
-            _library().pixman_image_unref(self.handle)
+            self._unref(self.handle)
 
 
 _solid: Final = functools.lru_cache(maxsize=64)(_Solid)
