@@ -42,7 +42,7 @@ SPARES: Final = {
         ("-netdev", "hubport,id=net,hubid=0"),
     ),
     "hda": Spare(
-        7, ("snd_hda_intel", "snd_hda_codec_generic"), "intel-hda,id=hda",
+        7, ("snd_hda_codec_generic", "snd_hda_intel"), "intel-hda,id=hda",
         ("-audiodev", "none,id=sound"),
     ),
     # A slot where cards are plugged in and out, by QEMU's monitor at the port of that name.
