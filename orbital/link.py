@@ -30,6 +30,7 @@ class Link:
         self._loop: Final = loop
         self._connection: Looped | None = None
         self._closed = False
+        self._lost_at = 0.0
 
     def start(self) -> None:
         """Call."""
@@ -60,8 +61,11 @@ class Link:
     def _on_lost(self) -> None:
         if self._closed:
             return
+        why = "" if self._connection is None else self._connection.why
         self._connection = None
-        log.info("the daemon behind %s has ended; it is called again", self.name)
+        log.info("%s is called again: %s", self.name, why)
         self.on_lost()
+        now = self._loop.now()
         # One that ends with each call must not have us do nothing else.
-        self._loop.at(self._loop.now() + 0.01, self.start)
+        pause, self._lost_at = (_AGAIN_S if now < self._lost_at + 1 else 0.0), now
+        self._loop.at(now + pause, self.start)

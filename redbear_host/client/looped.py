@@ -49,9 +49,11 @@ class Looped:
         self._line.socket.setblocking(False)
         self._rings: _Rings | None = None
         self._closed = False
+        self.why = "its daemon has ended"  # that the connection has ended
         try:
             self._line.greet()
-        except OSError:
+        except OSError as error:
+            self.why = f"it cannot be greeted: {error.strerror}"
             loop.soon(self._lose)
             return
         loop.watch(self._line.socket.fileno(), self._on_welcome)
@@ -91,7 +93,8 @@ class Looped:
         self._loop.unwatch(self._line.socket.fileno())
         try:
             welcomed = self._line.welcomed()
-        except OSError:
+        except OSError as error:
+            self.why = f"it has no welcome: {error.strerror}"
             welcomed = False
         if not welcomed:
             self._lose()
