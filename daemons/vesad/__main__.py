@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from daemons.vesad.driver import Card, Wishes
-from redbear_host.classes.display import DisplayScheme
 from redbear_host.daemon import Daemon
+from redbear_host.displayed import serve_display
 
 
 def main() -> None:
@@ -15,17 +15,13 @@ def main() -> None:
         # One that was killed has left the card as it was: it shows what it showed.
         card.start(inherited=daemon.life > 1)
         daemon.callback(card.stop)
-        name = daemon.scheme_names[0]
-        display = DisplayScheme(name, card, daemon.kept, daemon.keep, daemon.forget)
-        daemon.callback(display.close)
+        display = serve_display(daemon, card)
 
         def on_gone() -> None:
             card.gone()
             display.leave()
 
         daemon.watch_removal(function, on_gone)
-        daemon.loop.at_round_end(display.end_batch)
-        daemon.serve(name, display)
         daemon.run()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from daemons.virtio_gpud.driver import VECTORS, Card
-from redbear_host.classes.display import DisplayScheme
 from redbear_host.daemon import Daemon
+from redbear_host.displayed import serve_display
 
 
 def main() -> None:
@@ -17,17 +17,13 @@ def main() -> None:
         card.start()
         daemon.callback(card.stop)
         daemon.keep_time(card)
-        name = daemon.scheme_names[0]
-        display = DisplayScheme(name, card, daemon.kept, daemon.keep, daemon.forget)
-        daemon.callback(display.close)
+        display = serve_display(daemon, card)
 
         def on_gone() -> None:
             card.gone()
             display.leave()
 
         daemon.watch_removal(function, on_gone)
-        daemon.loop.at_round_end(display.end_batch)
-        daemon.serve(name, display)
         daemon.run()
 
 

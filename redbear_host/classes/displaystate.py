@@ -1,7 +1,7 @@
 """What a display scheme shows to whom, in memory that the shim keeps: a successor goes on with it.
 
-Page 0 is JSON, `{"active": VT, "shown": [[VT, DISPLAY, NUMBER], …]}`, written by one system call;
-behind it lies, for each display, the cursor of the VT that is active.
+Page 0 is JSON, `{"active": VT, "shown": [[VT, DISPLAY, NUMBER], …], "sizes": [[W, H], …]}`,
+written by one system call; behind it lies, for each display, the cursor of the VT that is active.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from redbear_host.abi.display import CURSOR_SIDE
@@ -60,21 +60,23 @@ class DisplayState:
         self._memory: Final = mmap.mmap(fd, _SIZE)
         self._saved = b""
 
-    def load(self) -> tuple[int, list[Shown]]:
-        """Return which VT is active (0: none), and what all of them show."""
+    def load(self) -> tuple[int, list[Shown], list[tuple[int, int]]]:
+        """Return which VT is active (0: none), what all of them show, and the displays' sizes."""
         text = self._memory[:_PAGE].rstrip(b"\0 ")
         if not text:
-            return 0, []
+            return 0, [], []
         try:
             said: dict[str, Any] = json.loads(text)
-            return int(said["active"]), [Shown(*map(int, one)) for one in said["shown"]]
+            shown = [Shown(*map(int, one)) for one in said["shown"]]
+            sizes = [(int(width), int(height)) for width, height in said["sizes"]]
+            return int(said["active"]), shown, sizes
         except (ValueError, LookupError, TypeError) as error:
             log.warning("what was shown is forgotten: %r", error)
-            return 0, []
+            return 0, [], []
 
-    def save(self, active: int, shown: Iterable[Shown]) -> None:
+    def save(self, active: int, shown: Iterable[Shown], sizes: Sequence[tuple[int, int]]) -> None:
         """Write down what `load` is to return."""
-        said = {"active": active, "shown": list(shown)[:_SHOWN_MOST]}
+        said = {"active": active, "shown": list(shown)[:_SHOWN_MOST], "sizes": sizes}
         text = json.dumps(said, separators=(",", ":")).encode().ljust(_PAGE)
         if text != self._saved:
             os.pwrite(self.fd, text, 0)

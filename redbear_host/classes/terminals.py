@@ -1,7 +1,8 @@
 """Virtual terminals: each has its own picture and cursor for each display, and one is active.
 
 What a terminal shows while another is active is kept, and comes when it is activated.  inputd says
-which one is active; until it has said anything, it is the one that was opened last.
+which one is active, as soon as it is open here and for as long; else it is the one that was opened
+last.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ class Terminals:
         self._state: Final = state
         self._open: Final[dict[int, Terminal]] = {}  # in the order of being opened
         self.scanouts: Final = [Scanout(adapter, n) for n in range(adapter.displays)]
-        self._led = False  # by inputd
+        self._led = 0  # the VT that inputd wants to be active; 0: it has said nothing
         self._restore()
 
     def _restore(self) -> None:
-        self.active, shown = self._state.load()
+        self.active, shown, sizes = self._state.load()
+        for display, size in enumerate(sizes[: len(self.scanouts)]):
+            known = {(mode.width, mode.height) for mode in self._adapter.modes(display)}
+            if size in known and size != self._adapter.size(display):
+                self._adapter.set_mode(display, *size)
         for framebuffer in self._framebuffers:
             terminal = self._terminal(framebuffer.vt)
             if 0 <= framebuffer.screen < len(self.scanouts):
@@ -72,9 +77,9 @@ class Terminals:
     # -- being opened and closed -------------------------------------------------------------------
 
     def open(self, number: int, wakes: bool) -> Terminal:
-        """Open VT `number`; it becomes active if it `wakes` and inputd has said nothing yet.
+        """Open VT `number`; it becomes active if inputd wants it, or if it `wakes`.
 
-        ENFILE where there are too many.
+        So it does not while another is open that inputd wants.  ENFILE where there are too many.
         """
         terminal = self._open.pop(number, None)
         if terminal is None:
@@ -86,7 +91,9 @@ class Terminals:
         self._open[number] = terminal
         terminal.handles += 1
         was_open, terminal.restored = terminal.restored, False
-        if wakes and not was_open and not self._led and self.active != number:
+        wanted = self._open.get(self._led)
+        wakes = wakes and not was_open and not (wanted is not None and wanted.handles)
+        if number != self.active and (wakes or number == self._led):
             self._activate(number)
         return terminal
 
@@ -105,13 +112,14 @@ class Terminals:
         others = [one.number for one in self._open.values() if one.handles]
         if terminal.number != self.active:
             self._forget(terminal)
-        elif others and not self._led:
+        elif others:
             self._activate(others[-1])
 
     def activate(self, number: int) -> None:
-        """Show VT `number`, as inputd says: from here on, opening one activates none."""
-        self._led = True
-        if number != self.active:
+        """Show VT `number`, as inputd says, or as soon as it is opened."""
+        self._led = number
+        wanted = self._open.get(number)
+        if wanted is not None and wanted.handles and number != self.active:
             self._activate(number)
 
     def show_now(self, number: int) -> None:
@@ -120,8 +128,8 @@ class Terminals:
             self._activate(number)
 
     def unled(self) -> None:
-        """Hear that inputd has ended: what is opened last is active again."""
-        self._led = False
+        """Hear that inputd has ended: what is opened last becomes active again."""
+        self._led = 0
 
     def _activate(self, number: int) -> None:
         before = self._open.get(self.active)
@@ -166,6 +174,7 @@ class Terminals:
                 for terminal in self._open.values()
                 for display, framebuffer in terminal.shown.items()
             ),
+            [self._adapter.size(display) for display in range(len(self.scanouts))],
         )
 
     # -- pictures ----------------------------------------------------------------------------------
@@ -241,6 +250,7 @@ class Terminals:
     def on_changed(self, display: int) -> None:
         """Hear that a display has changed: its files have another size, and it may be black."""
         self.scanouts[display].on_changed()
+        self.save()
         for terminal in list(self._open.values()):
             if display in terminal.files:
                 with suppress(Refused):  # without room, it keeps the size it had
