@@ -66,8 +66,13 @@ class Desk:
 
     # -- terminals ---------------------------------------------------------------------------------
 
-    def open(self, pid: int) -> Consumer:
-        """Give a process the VT it had, or the lowest that is free; ENOSPC when there is none."""
+    def open(self, pid: int, wanted: int = 0) -> Consumer:
+        """Give a process the VT it had, or the lowest that is free; ENOSPC when there is none.
+
+        `wanted` is the VT of a handle that a predecessor had opened.
+        """
+        if wanted and wanted not in self.consumers:
+            return self._open(wanted, pid)
         for vt, owner in self._expected.items():
             if owner == pid and vt != BOOT_LOG:
                 return self._open(vt, pid)

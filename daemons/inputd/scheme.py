@@ -33,7 +33,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_CHR, MODE_DIR, MODE_FILE, Stat
 from redbear_host.errors import Refused
-from redbear_host.scheme.request import Request
+from redbear_host.scheme.request import Request, Unheard
 from redbear_host.scheme.scheme import POSITIONED, ROOT, Entry, Opened, Scheme
 
 CONTROL_EVENT: Final = Struct("<QQ")  # ControlEvent: kind, data
@@ -48,6 +48,7 @@ _STREAMS: Final = {  # and their permissions
 _INODES: Final = {  # of the root's entries; what is below `handle` comes behind them
     name: number for number, name in enumerate((*_FOLDERS, *_TEXTS, *_STREAMS), 1)
 }
+_INODE_OF_VT: Final = 1000  # and on: of consumers, so that a successor knows them apart
 _BLOCK: Final = 4096
 _NAME_MOST: Final = 255
 _WORD_MOST: Final = 64  # bytes written to a text
@@ -102,7 +103,7 @@ class InputScheme(Scheme):
             return self._add(Looked(path))
         if request.caller.uid != 0:
             raise Refused(e.EACCES)
-        return self._open_stream(kind, display, request.caller.pid)
+        return self._open_stream(kind, display, request)
 
     def _below(self, parent: int, path: str) -> str:
         if parent == ROOT:
@@ -112,16 +113,19 @@ class InputScheme(Scheme):
             raise Refused(e.ENOTDIR)
         return "/".join(part for part in (above.name, path) if part)
 
-    def _open_stream(self, kind: str, display: str, pid: int) -> Opened:
-        desk = self._desk
+    def _open_stream(self, kind: str, display: str, request: Request) -> Opened:
+        desk, pid = self._desk, request.caller.pid
         match kind:
             case "producer":
                 source = Source(f"producer of process {pid}")
                 desk.add_source(source)
                 return self._add(source)
             case "consumer" | "consumer_bootlog":
-                open_one = desk.open if kind == "consumer" else desk.open_boot_log
-                consumer = open_one(pid)
+                if kind == "consumer":
+                    again = request.inode if isinstance(request, Unheard) else 0
+                    consumer = desk.open(pid, max(0, again - _INODE_OF_VT))
+                else:
+                    consumer = desk.open_boot_log(pid)
                 opened = self._add(consumer)
                 self._numbers[consumer] = opened.handle
                 return opened
@@ -297,7 +301,8 @@ class InputScheme(Scheme):
             case Control():
                 path = "control"
             case Consumer():
-                path = "consumer"
+                inode = _INODE_OF_VT + opened.vt
+                return Stat(st_ino=inode, st_mode=MODE_CHR | 0o400, st_nlink=1, st_blksize=_BLOCK)
             case DisplayHandle():
                 path = ""
         if path in _TEXTS:

@@ -25,6 +25,8 @@ from redbear_host.manifest import installed
 
 HELP: Final = "take devices, start their daemons and mount what they serve below /scheme"
 
+_PS2: Final = "ps2"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -66,6 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="serve display.vnc, a display that VNC viewers and browsers see; how they get there "
         "is printed, and shown by: redbear-host vnc",
+    )
+    add(
+        "--input",
+        action="append",
+        default=[],
+        dest="inputs",
+        metavar="DEVICE",
+        help="take this keyboard or mouse of Linux while somebody reads the scheme input: a path "
+        "below /dev/input, a device's name, all, or ps2 for what is behind the scheme serio; may "
+        "be repeated",
     )
     add("--mount", type=path_argument, metavar="DIR", help="mount below DIR instead of /scheme")
     add("--run-dir", type=path_argument, metavar="DIR", help="keep lock, state and logs in DIR")
@@ -111,6 +123,11 @@ def _config(args: argparse.Namespace) -> config.Config:
         daemons["filed"] = {"root": str(args.file.absolute())}
     if args.vnc:
         daemons["vncd"] = {}
+    devices = [word for word in args.inputs if word != _PS2]
+    if devices:
+        daemons["inputd"] = {"devices": ",".join(devices)}
+    if _PS2 in args.inputs:
+        daemons["ps2d"] = {}
     if args.config is not None:
         base = config.load(args.config, installed(), check_lab)
     wanted = config.merge(

@@ -27,6 +27,8 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.orbital import PRESSED
 from redbear_host.abi.scancodes import Key
+from redbear_host.scheme.request import Caller, Unheard
+from redbear_host.scheme.scheme import ROOT
 
 
 @pytest.fixture
@@ -281,6 +283,18 @@ def test_a_successor_gives_everybody_his_terminal_and_lets_go_of_keys():
     second.desk.expect_no_more()
     assert second.open("consumer", pid=10)
     assert sorted(second.desk.consumers) == [2, 3, 4, 5]
+
+
+def test_handles_of_one_process_are_known_apart_by_a_successor():
+    first = Input()
+    inodes = [first.scheme.fstat(first.open("consumer", pid=10)).st_ino for _ in range(3)]
+    second = first.again()
+    for inode in reversed(inodes):
+        again = second.scheme.openat(
+            ROOT, "consumer", f.O_RDONLY, 0, Unheard(Caller(10, 0, 0), inode)
+        )
+        assert second.scheme.fstat(again.handle).st_ino == inode
+    assert second.desk.active == 2
 
 
 def test_who_does_not_come_back_holds_nobody_up():
