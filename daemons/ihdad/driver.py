@@ -1,7 +1,6 @@
 """The card: start, on_interrupt, tick, stop, and what is done when it misbehaves.
 
-Ref: Intel High Definition Audio Specification 1.0a, as in regs.py: 4.2 (start-up), 4.3 (codecs),
-4.5 (streams).
+Ref: Intel High Definition Audio Specification 1.0a, as in regs.py: 4.2 to 4.5.
 
 The driver is synchronous.  It waits in `start`, in `stop`, when a card that misbehaves is reset,
 and for codecs' answers when jacks change or their trees are read: some milliseconds, less than
@@ -14,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Final
@@ -22,39 +21,19 @@ from typing import Final
 from daemons.ihdad.capture import Capture
 from daemons.ihdad.choice import Choice, choose_input, choose_output
 from daemons.ihdad.codec import setting
-from daemons.ihdad.codec.regs import Configuration
 from daemons.ihdad.codec.routes import Plugged
 from daemons.ihdad.codec.text import render
-from daemons.ihdad.codec.tree import Ask, Codec, walk
+from daemons.ihdad.codec.tree import Codec
+from daemons.ihdad.controller import Controller
 from daemons.ihdad.jacks import Jacks
-from daemons.ihdad.link import Link
 from daemons.ihdad.playback import Playback
-from daemons.ihdad.quirks import of_controller, read_pins
-from daemons.ihdad.regs import (
-    CORBSTS,
-    DPLBASE,
-    GONE,
-    INTCTL,
-    POSITION_STRIDE,
-    RIRBSTS,
-    SDCTL,
-    STATESTS,
-    STREAM_BASE,
-    STREAM_STRIDE,
-    WAKEEN,
-    HdaRegs,
-    StreamRegs,
-    Word,
-)
+from daemons.ihdad.quirks import read_pins
 from daemons.ihdad.stream import FRAMES, Stream
 from redbear_host.errors import DeviceError, Gone, Stuck
 from redbear_host.hw.ports import Clock, PciFunction
 
 __all__ = ["Card", "Counters", "State", "Wishes"]
 
-RESET_S: Final = 0.1  # for CRST to follow what was written
-CODECS_S: Final = 0.001  # codecs announce themselves within 25 frames, 521 us (4.3)
-LATE_S: Final = 0.1  # and what has not by then is not there
 DRAIN_S: Final = 0.06  # for what is still to be played when the driver stops
 PERIOD_S: Final = 1.0  # between two ticks of a card that is silent
 RUNS_S: Final = 0.03  # and of one that plays or records
@@ -63,9 +42,7 @@ SETTLES_S: Final = 0.05  # from what a jack says to when it is felt
 RESETS_MOST: Final = 5  # within RESETS_S; one more and the card is left alone for that time
 RESETS_S: Final = 30.0
 VAIN_MOST: Final = 200  # interrupts in a row for nothing
-_STREAMS_MOST: Final = 30
-_LOW: Final = (1 << 32) - 1
-_ALL_ONES: Final = 0xFFFF_FFFF
+_NEVER: Final = float("inf")
 
 _log = logging.getLogger(__name__)
 
@@ -112,21 +89,16 @@ class Card:
         self.counters: Final = Counters()
         self._function: Final = function
         self._clock: Final = clock
-        self._name: Final = f"HDA {function.address}"
-        self._mmio: Final = function.bar(0)
-        self._regs: Final = HdaRegs(self._mmio)
-        self._quirk: Final = of_controller(function.ids)
-        self._pins: Final = read_pins(wishes.pins)
-        self._link: Link | None = None
-        self._jacks: Final = Jacks(self._ask_of, clock)
+        self._controller: Final = Controller(function, clock, read_pins(wishes.pins))
+        self._name: Final = self._controller.name
+        self._jacks: Final = Jacks(self._controller.ask_of, clock)
         self._codecs: dict[int, Codec] = {}
         self._out: Choice | None = None
         self._in: Choice | None = None
         self._playback: Playback | None = None
         self._capture: Capture | None = None
-        self._positions = 0  # address of the position buffer; 0: it is not used
         self._due = 0.0
-        self._feel_at = float("inf")
+        self._feel_at = _NEVER
         self._heard = False  # an interrupt has come since the last tick
         self._vain = 0
         self._polls = False  # interrupts cannot be used
@@ -156,166 +128,61 @@ class Card:
 
     def stop(self) -> None:
         """Play what was written, then switch the card off; never raises."""
-        playback = self._playback
-        if self.state is State.RUNNING and playback is not None:
-            playback.finish(self._clock.now())
-            deadline = self._clock.now() + DRAIN_S
-            while playback.ahead and self._clock.now() < deadline:
-                playback.stream.take_status()
-                playback.look(self._clock.now())
-                self._clock.pause(0.002)
         if self.state is State.RUNNING:
-            self._silence()
+            with suppress(DeviceError):
+                self._drain()
+            self._controller.silence()
             with suppress(Stuck):
-                self._enter_reset()
+                self._controller.hold_in_reset()
         if self.state is not State.GONE:
             self._function.set_bus_master(False)
             self.state = State.STOPPED
 
+    def _drain(self) -> None:
+        playback = self._playback
+        if playback is None:
+            return
+        playback.finish(self._clock.now())
+        deadline = self._clock.now() + DRAIN_S
+        while playback.ahead and self._clock.now() < deadline:
+            self._check(playback.stream)
+            playback.look(self._clock.now())
+            self._clock.pause(0.002)
+
     def _bring_up(self) -> None:
         """Reset the controller and set everything up; the bus is closed to it."""
-        numbers = self._reset()
-        playback, capture = self._playback, self._capture
-        link = self._link or self._make_link()
+        controller = self._controller
+        numbers = controller.reset()
         self._function.set_bus_master(True)
-        link.start()
-        with self._regs.GCTL.edit() as control:
-            control.UNSOL = True
-        if set(self._codecs) - set(numbers) or playback is None:
-            self._codecs = self._walk(numbers)
-        self._power_up()
-        self._choose()
-        if playback is None or (self._in is not None and capture is None):
-            self._make_streams()
+        link = controller.open_link()
+        if set(self._codecs) - set(numbers) or not self._codecs:
+            self._codecs = controller.walk(numbers)
+        controller.power_up(self._codecs.values())
+        if self._playback is None:
+            self._choose()
         self._open()
-        if self._positions:
-            self._regs.DPUBASE.write(Word(VALUE=self._positions >> 32))
-            low = DPLBASE(DPBE=True, BASE=(self._positions & _LOW) >> 7)
-            self._regs.DPLBASE.write(low)
-        for stream in self._streams:
-            stream.reset()
+        controller.set_up(self._streams)
         self._jacks.listen(unasked=not link.immediate)
+        self._feel_at = self._clock.now() + PERIOD_S if self._jacks.silent else _NEVER
         self._vain = 0
         self._polls = False
         self.state = State.RUNNING
-        bits = sum(1 << stream.number for stream in self._streams)
-        self._regs.INTCTL.write(INTCTL(SIE=bits, CIE=True, GIE=True))
-
-    def _silence(self) -> None:
-        """Stop every stream and both rings, and mask every interrupt, without waiting."""
-        self._regs.INTCTL.write(INTCTL())
-        capabilities = self._regs.GCAP.read()
-        count = capabilities.ISS + capabilities.OSS + capabilities.BSS
-        for number in range(min(count, _STREAMS_MOST)):
-            base = STREAM_BASE + STREAM_STRIDE * number
-            StreamRegs(self._mmio, base).CTL.write(SDCTL())
-        if self._link is not None:
-            self._link.stop()
-
-    def _enter_reset(self) -> None:
-        with self._regs.GCTL.edit() as control:
-            control.CRST = False
-        self._regs.GCTL.wait(lambda it: not it.CRST, self._clock, RESET_S)
-
-    def _reset(self) -> list[int]:
-        """Reset the controller and its link; return the codecs that are there (4.2.2, 4.3)."""
-        if self._regs.GCAP.read().raw == GONE:
-            raise Gone(f"{self._name} does not answer")
-        self._silence()
-        self._enter_reset()
-        self._clock.pause(0.001)  # 100 us for the link (5.5.1.2)
-        self._regs.WAKEEN.write(WAKEEN())
-        with self._regs.GCTL.edit() as control:
-            control.CRST = True
-        self._regs.GCTL.wait(lambda it: it.CRST, self._clock, RESET_S)
-        self._clock.pause(CODECS_S)
-        try:
-            found = self._regs.STATESTS.wait(
-                lambda it: it.SDIWAKE != 0, self._clock, LATE_S
-            ).SDIWAKE
-        except Stuck:
-            raise DeviceError(f"{self._name}: no codec has come") from None
-        if self._regs.GCAP.read().raw == GONE:
-            raise Gone(f"{self._name} does not answer")
-        self._regs.STATESTS.write(STATESTS(SDIWAKE=found))
-        return [number for number in range(15) if found >> number & 1]
-
-    # -- codecs ------------------------------------------------------------------------------------
-
-    @property
-    def _limit(self) -> int:
-        """Where the memory ends that the controller reaches."""
-        wide = self._regs.GCAP.read().OK64 and not self._quirk.address_32
-        return 1 << (64 if wide else 32)
-
-    def _make_link(self) -> Link:
-        self._link = Link(self._regs, self._function.dma, self._clock, self._limit, self._name)
-        return self._link
-
-    def _ask_of(self, codec: int) -> Ask:
-        link = self._link
-        if link is None:
-            raise DeviceError(f"{self._name} was not started")
-        return partial(link.ask, codec)
-
-    def _walk(self, numbers: Sequence[int]) -> dict[int, Codec]:
-        """Read the codecs' trees; those that make no sense are left out."""
-        found = {}
-        for number in numbers:
-            try:
-                found[number] = self._correct(walk(number, self._ask_of(number)))
-            except Gone:
-                raise
-            except DeviceError as error:
-                _log.warning("%s: codec %d is left out: %s", self._name, number, error)
-        return found
-
-    def _correct(self, codec: Codec) -> Codec:
-        """Put in what the user knows better than the firmware."""
-        for (number, node), default in self._pins.items():
-            if number == codec.number and node in codec.nodes:
-                pin = replace(codec.nodes[node], configuration=Configuration.of(default))
-                codec.nodes[node] = pin
-        return codec
-
-    def _power_up(self) -> None:
-        for number, codec in list(self._codecs.items()):
-            try:
-                if codec.group:
-                    setting.power_up(codec, self._ask_of(number), self._clock)
-            except Stuck as error:
-                _log.warning("%s: %s", self._name, error)
 
     def _choose(self) -> None:
-        """Choose ways out and in; rates stay what they were once."""
+        """Choose ways out and in, once: rates stay what they are."""
         codecs = self._codecs.values()
         felt: dict[int, Plugged] = {}
         for number in self._codecs:
-            felt[number] = partial(setting.plugged, ask=self._ask_of(number), clock=self._clock)
-        if self._out is None:
-            self._out = choose_output(codecs, felt)
-            if self._out is None:
-                raise DeviceError(f"{self._name}: no codec has a way out that we can use")
-            self._in = choose_input(codecs, felt, self._out.rate)
-
-    def _make_streams(self) -> None:
-        capabilities, out = self._regs.GCAP.read(), self._out
-        if not capabilities.OSS or out is None:
-            raise DeviceError(f"{self._name} has no output stream")
-        dma, limit = self._function.dma, self._limit
-        positions = None
-        if not self._quirk.no_position_buffer:
-            buffer = dma.alloc(_STREAMS_MOST * POSITION_STRIDE + 16, 128, limit)
-            self._positions, positions = buffer.iova, buffer.view
-
-        def stream(number: int) -> Stream:
-            return Stream(self._mmio, number, dma, self._clock, positions, limit, self._name)
-
-        self._playback = Playback(stream(capabilities.ISS), out.rate, out.sample_format)
-        if self._in is not None and capabilities.ISS:
-            self._capture = Capture(stream(0), self._in.rate, self._in.sample_format)
-        else:
-            self._in = None
+            ask = self._controller.ask_of(number)
+            felt[number] = partial(setting.plugged, ask=ask, clock=self._clock)
+        out = choose_output(codecs, felt)
+        if out is None:
+            raise DeviceError(f"{self._name}: no codec has a way out that we can use")
+        into = choose_input(codecs, felt, out.rate)
+        played, recorded = self._controller.make_streams()
+        self._out, self._playback = out, Playback(played, out.rate, out.sample_format)
+        if into is not None and recorded is not None:
+            self._in, self._capture = into, Capture(recorded, into.rate, into.sample_format)
 
     @property
     def _streams(self) -> list[Stream]:
@@ -325,12 +192,12 @@ class Card:
         """Open the ways that were chosen."""
         out, into, playback, capture = self._out, self._in, self._playback, self._capture
         if out is not None and playback is not None:
-            ask = self._ask_of(out.codec.number)
+            ask = self._controller.ask_of(out.codec.number)
             for route in reversed(out.routes):  # what two disagree about is the best one's
                 setting.open_output(route, playback.stream.tag, out.sample_format.raw, ask)
             self._jacks.use_outputs(out.codec, out.routes)
         if into is not None and capture is not None:
-            ask = self._ask_of(into.codec.number)
+            ask = self._controller.ask_of(into.codec.number)
             tag, sample_format = capture.stream.tag, into.sample_format.raw
             setting.open_input(into.routes[0], tag, sample_format, ask)
             self._jacks.use_input(into.codec, into.routes[0], tag, sample_format)
@@ -341,22 +208,21 @@ class Card:
         """Look after whatever the card interrupts for."""
         if self.state is not State.RUNNING:
             return
-        status = self._regs.INTSTS.read()
-        if status.raw == _ALL_ONES and self._regs.GCAP.read().raw == GONE:
-            self.leave()
-            return
-        self._heard = True
-        if not status.SIS and not status.CIS:
-            self._count_vain()
-            return
-        self._vain = 0
-        if status.CIS:
-            self._hear()
-        if status.SIS:
-            try:
+        try:
+            causes = self._controller.causes()
+            self._heard = True
+            if not causes.SIS and not causes.CIS:
+                self._count_vain()
+                return
+            self._vain = 0
+            if causes.CIS:
+                self._hear()
+            if causes.SIS:
                 self._look(self._clock.now())
-            except DeviceError as error:
-                self._recover(str(error))
+        except Gone:
+            self.leave()
+        except DeviceError as error:
+            self._recover(str(error))
 
     def _count_vain(self) -> None:
         self.counters.vain_interrupts += 1
@@ -364,21 +230,13 @@ class Card:
         if self._vain > VAIN_MOST and not self._polls:
             _log.warning("%s: it interrupts for nothing; it is polled until a reset", self._name)
             self._polls = True
-            self._regs.INTCTL.write(INTCTL())
+            self._controller.mask()
             self._due = self._clock.now()
 
     def _hear(self) -> None:
         """Take what codecs say unasked; jacks are felt a little later, when they are at rest."""
-        link = self._link
-        if link is None:
-            return
-        self._regs.CORBSTS.write(CORBSTS(CMEI=True))
-        self._regs.RIRBSTS.write(RIRBSTS(RINTFL=True, OIS=True))
-        link.hear()
-        if link.unsolicited:
-            if self._jacks.told(link.unsolicited):
-                self._feel_at = min(self._feel_at, self._clock.now() + SETTLES_S)
-            link.unsolicited.clear()
+        if self._jacks.told(self._controller.hear()):
+            self._feel_at = min(self._feel_at, self._clock.now() + SETTLES_S)
 
     def _look(self, now: float) -> None:
         """Follow both streams, and tell who waits for them."""
@@ -417,7 +275,7 @@ class Card:
     @property
     def deadline(self) -> float:
         """Clock time by which to call `tick`."""
-        start_by = float("inf") if self._playback is None else self._playback.start_by
+        start_by = _NEVER if self._playback is None else self._playback.start_by
         return min(self._due, self._feel_at, start_by)
 
     def tick(self, now: float) -> float:
@@ -434,7 +292,7 @@ class Card:
             self._resets.clear()
             self._recover("another try after a while")
         if self.state is not State.RUNNING:
-            self._feel_at = float("inf")
+            self._feel_at = _NEVER
             self._due = now + PERIOD_S
         return self.deadline
 
@@ -445,8 +303,7 @@ class Card:
         return now + (POLLS_S if self._polls else RUNS_S)
 
     def _look_after(self, now: float) -> None:
-        if self._regs.GCAP.read().raw == GONE:
-            raise Gone(f"{self._name} does not answer")
+        self._controller.check()
         before = self._steps
         self._look(now)
         if self._steps > before and not self._heard and not self._polls:
@@ -455,8 +312,8 @@ class Card:
         for it in (self._playback, self._capture):
             if it is not None and it.runs and (why := it.follower.trouble(now)):
                 raise DeviceError(why)
-        if now >= self._feel_at or (self._jacks.silent and now >= self._due):
-            self._feel_at = float("inf")
+        if now >= self._feel_at:
+            self._feel_at = now + PERIOD_S if self._jacks.silent else _NEVER
             if self._jacks.feel():
                 self.on_jacks()
 
@@ -499,6 +356,7 @@ class Card:
     def _give_up(self, why: str, error: DeviceError) -> None:
         _log.error("%s: %s; it is left alone for %g s: %s", self._name, why, RESETS_S, error)
         self.state = State.FAILED
+        self._controller.mask()
         self._function.set_bus_master(False)
         self._drop()
 
@@ -584,12 +442,12 @@ class Card:
 
     def statistics(self) -> Mapping[str, int]:
         """See `SoundCard.statistics`."""
-        playback, capture, link = self._playback, self._capture, self._link
+        playback, capture = self._playback, self._capture
         counted = asdict(self.counters)
-        if link is not None:
-            counted |= {"ring_restarts": link.restarts, "stray_responses": link.strays}
         own: dict[str, int] = {}
         if playback is not None:
+            link = self._controller.link
+            counted |= {"ring_restarts": link.restarts, "stray_responses": link.strays}
             own = {"underruns": playback.underruns, "silence": playback.silence * FRAMES}
             counted |= {"lost": playback.lost, "nonsense": playback.follower.nonsense}
         if capture is not None:
@@ -606,4 +464,4 @@ class Card:
 
     def codec_text(self, number: int, /) -> str:
         """See `SoundCard.codec_text`."""
-        return render(self._codecs[number], self._ask_of(number))
+        return render(self._codecs[number], self._controller.ask_of(number))

@@ -22,13 +22,12 @@ class Follower:
         self._each: Final = FRAMES / rate  # seconds
         self.nonsense = 0  # positions that cannot be
         self.at = 0  # the sub-buffer it is in
-        self.within = 0  # bytes of that which it has gone through
         self._stepped = 0.0  # when `at` moved last
         self._strange = 0
 
     def begin(self, now: float) -> None:
         """Start over: the stream has been started."""
-        self.at = self.within = self._strange = 0
+        self.at = self._strange = 0
         self._stepped = now
 
     def look(self, now: float) -> int:
@@ -42,11 +41,21 @@ class Follower:
             self._strange += 1
             return 0
         self._strange = 0
-        self.within = position % BUFFER
         if steps:
             self.at += steps
             self._stepped = now
         return steps
+
+    def peek(self) -> int:
+        """Return how many bytes it has gone through since the start, by its word, counting none.
+
+        Where that makes no sense it is a sub-buffer further than it was.
+        """
+        position = self._stream.position()
+        steps = (position // BUFFER - self.at) % SUB_BUFFERS
+        if steps > _SLACK:
+            return (self.at + 1) * BUFFER
+        return (self.at + steps) * BUFFER + position % BUFFER
 
     def _steps(self, position: int, now: float) -> int:
         """Return how many sub-buffers `position` is ahead; -1 if it cannot be."""

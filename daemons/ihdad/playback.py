@@ -55,6 +55,7 @@ class Playback:
         if not self._waiting:
             self._begin(now)
         self.stream.slots[self._end % SUB_BUFFERS][:] = data
+        self._finishing = False
         self._waiting.append(self._end)
         self._end += 1
         self.written += 1
@@ -63,11 +64,12 @@ class Playback:
 
     def _begin(self, now: float) -> None:
         """Find the place for the first sub-buffer after a silence."""
-        self._finishing, self._quiet = False, 0
+        self._quiet = 0
         if self.runs:
             # The controller may have fetched the beginning of the one that follows.
-            late = self.follower.within > BUFFER - _CLOSE
-            self._end = max(self._end, self.follower.at + 1 + late)
+            now_at = self.follower.peek()
+            late = now_at % BUFFER > BUFFER - _CLOSE
+            self._end = max(self._end, now_at // BUFFER + 1 + late)
         else:
             self.follower.begin(now)
             self._end = 0

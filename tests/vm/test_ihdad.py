@@ -28,9 +28,7 @@ CARD = spare("hda").address
 ARENA = 4 << 20
 TREES = "card*/codec#*"
 # What Linux says of itself, and what it or we have set: neither describes the codec.
-SOFTWARE = re.compile(
-    r"\s*(Control:|ControlAmp:|Device:|Amp-(In|Out) vals:|Converter:|Pin-ctls:|Power: setting)"
-)
+SOFTWARE = re.compile(r"\s*(Control:|ControlAmp:|Device:|Amp-(In|Out) vals:|Converter:)")
 
 
 def hardware(text: str) -> list[str]:
