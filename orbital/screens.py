@@ -46,6 +46,17 @@ def read_layout(text: str) -> dict[str, Spot]:
     return found
 
 
+class _Nothing:
+    """No screens."""
+
+    def __init__(self) -> None:
+        self.on_outputs: Callable[[], object] = nothing
+        self.outputs: Final[list[Output]] = []
+
+    def close(self) -> None:
+        """Have nothing to give back."""
+
+
 class Screens:
     """The source of screens in use, and its outputs on the desktop."""
 
@@ -66,7 +77,8 @@ class Screens:
         read_size(self._size)
         if self._wanted != "auto" and self._wanted not in Kind:
             raise ConfigError(
-                f"orbital: output is {self._wanted!r}", "it is auto, kms, display or headless"
+                f"orbital: output is {self._wanted!r}",
+                "it is auto, kms, display, headless or none",
             )
         self._displays: Final[set[str]] = set()
         self._vt = 0
@@ -132,6 +144,8 @@ class Screens:
         self._on_outputs()
 
     def _open(self, kind: Kind) -> Source:
+        if kind is Kind.NONE:
+            return _Nothing()
         if kind is Kind.HEADLESS:
             return HeadlessSource(self._loop, self._size, self._rate)
         if kind is Kind.DISPLAY:

@@ -15,6 +15,7 @@ from orbital.control import ControlScheme
 from orbital.desktop import Desktop
 from orbital.input import NAME as INPUT
 from orbital.input import Consumer
+from orbital.outputs import Kind
 from orbital.outputs.displays import PREFIX
 from orbital.scheme import OrbitalScheme
 from orbital.screens import Screens
@@ -65,7 +66,9 @@ class Session:
         self._consumer.on_lost = self.desktop.release_input
         self._volume: Final = VolumeKeys(self._shim, daemon.loop)
         self.desktop.on_volume = self._volume.turn
-        self._held: Final[set[str]] = set()  # of inputd and audiod, those we have called
+        # Without a screen of ours, the keyboard is somebody else's.
+        self._calls: Final = () if options["output"] == Kind.NONE else (INPUT, AUDIO)
+        self._held: Final[set[str]] = set()  # those of them that were called
         self._saving: Timer | None = None
         self._shim.on_with = self._on_with
         self._shim.on_without = self._on_without
@@ -99,7 +102,7 @@ class Session:
     def _on_with(self, name: str) -> None:
         if name.startswith(PREFIX):
             self._screens.add(name)
-        elif name in (INPUT, AUDIO) and name not in self._held:
+        elif name in self._calls and name not in self._held:
             self._held.add(name)
             (self._consumer if name == INPUT else self._volume).start()
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     KMS = "kms"
     DISPLAY = "display"
     HEADLESS = "headless"
+    NONE = "none"  # no screen, and no keyboard either
 
 
 class Source(Protocol):
