@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from redbear_host.daemon import Daemon
 from redbear_host.errors import ConfigError
@@ -19,10 +20,13 @@ except ModuleNotFoundError as missing:
         f"audiod needs {missing.name}, which is not installed", "pip install 'redbear-host[sound]'"
     ) from missing
 
+_NICE: Final = -11  # what others compute can wait some milliseconds, and sound cannot
+
 
 def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
         store = Store.open(Path(daemon.facts["scratch"]) / "audiod" / "streams")
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         daemon.callback(os.close, proc)

@@ -25,7 +25,7 @@ RATE_MOST: Final = 384_000
 FRAME_MOST: Final = 32  # bytes: eight channels of 32 bits
 
 _f32: Final = np.float32  # its quotients stay 32 bits wide
-_SPELLING: Final = re.compile(r"(\d{4,6})(?:,(\d)|-([a-z]\d+)(?:-(\d))?)?")
+_SPELLING: Final = re.compile(r"(\d{4,6})(?:,(\d)|-([a-z]\d+)(?:-(\d))?)?", re.ASCII)
 _WIDTHS: Final = {"u8": 1, "s16": 2, "s24": 3, "s32": 4, "f32": 4}
 _HALF: Final = 0.5**0.5  # -3 dB: what two loudspeakers get of what belongs between or behind them
 

@@ -32,7 +32,8 @@ BLOCK: Final = 512  # frames: audiohw's sub-buffer
 RATE: Final = 44100  # Hz, until the card says otherwise
 SLOTS_OF_ONE: Final = 64  # streams of one user but root, who must not lock the others out
 
-_BEHIND: Final = 4  # blocks: once so many more are taken, one was played (audiohw keeps 3 ahead)
+_AHEAD: Final = 3  # blocks that audiohw keeps ahead of what is heard, unless it says otherwise
+_AHEAD_MOST: Final = 64
 _LINGER: Final = 43  # blocks of silence, half a second, before the card is left alone
 _WAKE_AT: Final = st.QUEUE - 2 * BLOCK  # frames: whoever waits for room goes on then
 _AGAIN_S: Final = 0.1
@@ -49,6 +50,7 @@ class Player:
         self.room_for: Final[dict[int, Callable[[], object]]] = {}  # hear of room, by number
         self.on_trouble: Callable[[], object] = lambda: None  # the card cannot be opened
         self.rate = RATE
+        self._ahead = _AHEAD
         self.blocks = 0  # taken by the card
         self.connections = 0
         self.mixer: Final = Mixer(BLOCK)
@@ -150,10 +152,10 @@ class Player:
     def _settle(self, stream: Stream) -> None:
         """See whether a stream's end has been reached, or that of somebody who waits for it."""
         while stream.waiters and stream.waiters[0][0] <= stream.head:
-            self._waiting.append((self.blocks + _BEHIND, stream.waiters.popleft()[1]))
+            self._waiting.append((self.blocks + self._ahead + 1, stream.waiters.popleft()[1]))
         if stream.closed and not stream.level:
             while stream.waiters:
-                self._waiting.append((self.blocks + _BEHIND, stream.waiters.popleft()[1]))
+                self._waiting.append((self.blocks + self._ahead + 1, stream.waiters.popleft()[1]))
             del self.streams[stream.number]
             self._of_user[stream.caller.uid] -= 1
             stream.detach()
@@ -200,7 +202,7 @@ class Player:
         if wire is not self._wire:
             return
         self._handle, self._busy, self._silence = handle, False, _LINGER
-        rate = _rate(text)
+        rate, self._ahead = _told(text)
         if rate != self.rate:
             log.info("the card plays %d frames a second", rate)
             self.rate = rate
@@ -298,10 +300,12 @@ def _nobody() -> None:
     """Stand for the handle of a stream that is closed."""
 
 
-def _rate(text: bytes) -> int:
-    """Find the rate among the lines `NAME VALUE` of audiohw's `format`; Redox's if it is not."""
+def _told(text: bytes) -> tuple[int, int]:
+    """Find `rate` and `ahead` among the lines `NAME VALUE` of audiohw's `format`."""
+    said = {"rate": RATE, "ahead": _AHEAD}
     for line in text.decode("ascii", "replace").splitlines():
         name, _, value = line.partition(" ")
-        if name == "rate" and value.isdecimal() and 8000 <= int(value) <= 192_000:
-            return int(value)
-    return RATE
+        if name in said and value.isdecimal():
+            said[name] = int(value)
+    rate = said["rate"] if 8000 <= said["rate"] <= 192_000 else RATE
+    return rate, min(said["ahead"], _AHEAD_MOST)
