@@ -1,0 +1,136 @@
+"""A terminal of the scheme `pty` with a program on it, and what it has written: pyte's screen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
+from pathlib import Path
+from typing import Any, Final
+
+from redbear_host.errors import ConfigError, TransportError
+
+__all__ = ["APPLICATION_KEYS", "BRACKETED_PASTE", "Terminal"]
+
+_TIOCGPTN: Final = 0x8004_5430
+_PIECE: Final = 65536
+_AT_ONCE: Final = 16  # pieces that are read before the screen is drawn
+_TYPED_MOST: Final = 1 << 20  # bytes kept for a program that does not read
+_HISTORY: Final = 2000  # lines
+_PRIVATE: Final = 5  # pyte has a DEC mode as its number, shifted so far
+APPLICATION_KEYS: Final = 1 << _PRIVATE  # DECCKM
+BRACKETED_PASTE: Final = 2004 << _PRIVATE
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class Terminal:
+    """A program, its terminal, and `screen` as the program has drawn it."""
+
+    def __init__(self, scheme: Path, command: list[str], columns: int, rows: int) -> None:
+        """Start `command` on a new terminal of the scheme mounted at `scheme`."""
+        try:
+            import pyte
+        except ImportError as error:
+            raise ConfigError(
+                "what programs write is read by pyte, which is not installed", "pip install pyte"
+            ) from error
+        screen: Any = pyte.HistoryScreen(columns, rows, _HISTORY, 0.5)
+        self.screen: Final = screen
+        self.screen.write_process_input = lambda text: self.type(text.encode())
+        self._stream: Final[Any] = pyte.ByteStream(self.screen)
+        try:
+            self.fd: Final = os.open(
+                scheme / "ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+            )
+        except OSError as error:
+            raise TransportError(
+                f"there is no terminal at {scheme}: {error.strerror}", "is redbear-host up?"
+            ) from error
+        self._typed = bytearray()
+        try:
+            number = int.from_bytes(fcntl.ioctl(self.fd, _TIOCGPTN, bytes(4)), "little")
+            self._size: Final = scheme / f".{number}" / "winsize"
+            self._tell(columns, rows)
+            self._program: Final = self._started(scheme / str(number), command)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    @staticmethod
+    def _started(slave: Path, command: list[str]) -> subprocess.Popen[bytes]:
+        end = os.open(slave, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=end,
+                stdout=end,
+                stderr=end,
+                start_new_session=True,
+                preexec_fn=_take_terminal,
+                env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            )
+        except FileNotFoundError:
+            raise ConfigError(f"there is no program {command[0]!r}", "see PATH") from None
+        finally:
+            os.close(end)
+
+    def _tell(self, columns: int, rows: int) -> None:
+        with open(self._size, "wb", buffering=0) as file:
+            file.write(struct.pack("=HH", rows, columns))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size; its program hears of it."""
+        self.screen.resize(rows, columns)
+        self._tell(columns, rows)
+
+    def read(self) -> bool:
+        """Take what the program has written; False once it has closed its terminal."""
+        for _ in range(_AT_ONCE):
+            try:
+                packet = os.read(self.fd, _PIECE)
+            except BlockingIOError:
+                return True
+            except OSError:  # the daemon behind it has died: it is hung up
+                return False
+            if not packet:
+                return False
+            self._stream.feed(packet[1:])  # the first byte says what kind of packet it is
+        return True
+
+    def type(self, data: bytes) -> None:
+        """Give the program input; what it has no room for is kept, and lost beyond 1 MiB."""
+        if len(self._typed) + len(data) <= _TYPED_MOST:
+            self._typed += data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Pass on what is kept; tell whether all of it went."""
+        while self._typed:
+            try:
+                del self._typed[: os.write(self.fd, self._typed)]
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._typed.clear()
+        return True
+
+    def close(self) -> int:
+        """Hang up; return the program's exit status, 128 and the signal if one ended it."""
+        os.close(self.fd)
+        try:
+            status = self._program.wait(2)
+        except subprocess.TimeoutExpired:
+            self._program.kill()
+            status = self._program.wait()
+        return status if status >= 0 else 128 - status
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether typed bytes wait for the program to read."""
+        return bool(self._typed) and not select.select([], [self.fd], [], 0)[1]
