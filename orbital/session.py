@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 from typing import Final
 
-from orbital import pixels
+from orbital import pixels, text
 from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.control import ControlScheme
@@ -44,6 +44,8 @@ class Session:
         options = daemon.options
         _raise_descriptors()
         pixels.require()
+        if not text.prepare():
+            log.warning("windows have no titles: Pillow is not installed (pip install pillow)")
         self._daemon: Final = daemon
         self._loop: Final = daemon.loop
         self._shim: Final = Shim(daemon)
@@ -149,10 +151,10 @@ def _theme(path: str) -> Theme:
     if not path:
         return Theme()
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        said = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"orbital: the theme {path} cannot be read: {error}") from error
-    theme = Theme.parse(text, lambda name: Path(name).read_bytes())
+    theme = Theme.parse(said, lambda name: Path(name).read_bytes())
     for complaint in theme.complaints:
         log.warning("%s: %s", path, complaint)
     return theme

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from orbital.pixels import Mask
 
-__all__ = ["Line", "line"]
+__all__ = ["Line", "line", "prepare"]
 
 _MOST: Final = 512  # characters of a line that are looked at
 _MORE: Final = "…"
@@ -19,6 +19,11 @@ class Line(NamedTuple):
     mask: Mask | None
     width: int
     height: int  # the same for all lines of a size
+
+
+def prepare() -> bool:
+    """Load what letters need, while there are files; False where Pillow is not installed."""
+    return line("Orbital", 16, 1000).mask is not None
 
 
 @functools.lru_cache(maxsize=512)
