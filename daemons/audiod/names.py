@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final
 
-_NAME_MOST: Final = 64  # bytes: Linux keeps 15
+_STATUS_MOST: Final = 4096  # bytes; what is looked for stands in the first hundred
+_STATUS: Final = re.compile(r"Name:\t(.*)\n(?:.*\n)*?Tgid:\t(\d+)\n")
 
 
 class Names:
@@ -14,15 +16,26 @@ class Names:
     def __init__(self, proc: int) -> None:
         self._proc: Final = proc
 
-    def of(self, pid: int) -> str:
-        """Return what Linux calls a process; nothing for one that has ended."""
+    def of(self, task: int) -> tuple[int, str]:
+        """Return a thread's process, and what Linux calls that; itself and "" when it has ended.
+
+        Whoever calls through FUSE is known by its thread.
+        """
+        name, process = self._status(task)
+        if process != task:
+            name, process = self._status(process)
+        return process, name
+
+    def _status(self, task: int) -> tuple[str, int]:
         try:
-            fd = os.open(f"{pid}/comm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+            fd = os.open(f"{task}/status", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         except OSError:
-            return ""
+            return "", task
         try:
-            return os.read(fd, _NAME_MOST).decode("utf-8", "replace").rstrip("\n")
+            text = os.read(fd, _STATUS_MOST).decode("utf-8", "replace")
         except OSError:  # it has ended meanwhile
-            return ""
+            return "", task
         finally:
             os.close(fd)
+        found = _STATUS.match(text)
+        return ("", task) if found is None else (found[1], int(found[2]))

@@ -43,8 +43,10 @@ _TEXT: Final = 4096  # bytes of `format`
 class Player:
     """All streams, and the card."""
 
-    def __init__(self, loop: Loop, store: st.Store, volume: int, name_of: Callable[[int], str]):
-        """Begin with what a predecessor left; `name_of` tells a process's name."""
+    def __init__(
+        self, loop: Loop, store: st.Store, volume: int, name_of: Callable[[int], tuple[int, str]]
+    ):
+        """Begin with what a predecessor left; `name_of` tells a thread's process."""
         self.loop: Final = loop
         self.streams: Final[dict[int, Stream]] = {}  # by number; those with a slot
         self.room_for: Final[dict[int, Callable[[], object]]] = {}  # hear of room, by number
@@ -109,7 +111,7 @@ class Player:
             slot = self._store.free()
             if slot is None:
                 raise Refused(e.ENFILE)
-            stream.pid, stream.program = pid, self._name_of(pid)
+            stream.pid, stream.program = self._name_of(pid)
             self._attach(stream, slot)
         before = stream.level
         count = stream.write(data)

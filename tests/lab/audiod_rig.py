@@ -118,7 +118,7 @@ class Sound:
 
     def quiet(self):
         """Wait until nothing is queued any more and the card has played it."""
-        self.wait(lambda: not self.clients())
+        self.wait(lambda: all(row["QUEUED"] == "0" for row in self.clients()))
         size = -1
         while size != (size := self.file.stat().st_size if self.file.exists() else 0):
             time.sleep(0.1)
@@ -162,3 +162,38 @@ def peak(samples, rate=RATE):
     """Return the strongest frequency."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 1 << 19))
     return float(spectrum.argmax() * rate / (1 << 19))
+
+
+def edits(found, wanted):
+    """Tell how `found` differs from `wanted`: ("more" or "lost", at which frame, how many)."""
+    made, i, j = [], 0, 0
+    while i < len(found) and j < len(wanted):
+        count = min(len(found) - i, len(wanted) - j)
+        differs = (found[i : i + count] != wanted[j : j + count]).any(axis=1)
+        same = int(differs.argmax()) if differs.any() else count
+        i, j = i + same, j + same
+        if same == count:
+            break
+        more, lost = _seek(found[i:], wanted[j : j + 16]), _seek(wanted[j:], found[i : i + 16])
+        if more < 0 and lost < 0:
+            made.append(("other", j, len(wanted) - j))
+            return made
+        if lost < 0 or 0 <= more < lost:
+            made.append(("more", j, more))
+            i += more
+        else:
+            made.append(("lost", j, lost))
+            j += lost
+    if j < len(wanted):
+        made.append(("lost", j, len(wanted) - j))
+    if i < len(found):
+        made.append(("more", j, len(found) - i))
+    return made
+
+
+def _seek(frames, part):
+    """Return where `part` begins in `frames`; -1: nowhere."""
+    for at in np.flatnonzero((frames == part[0]).all(axis=1)) if len(part) else ():
+        if np.array_equal(frames[at : at + len(part)], part[: len(frames) - at]):
+            return int(at)
+    return -1

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
 import numpy as np
 import pytest
-from audiod_rig import Sound, noise, sounding
+from audiod_rig import Sound, edits, level, noise, peak, sounding, tone
+
+from redbear_host import client
+from redbear_host.abi import flags as f
 
 pytestmark = pytest.mark.timeout(120)
+
+BLOCK = 512  # frames
 
 
 @pytest.fixture
@@ -15,8 +30,251 @@ def sound(tmp_path):
         yield made
 
 
+@contextmanager
+def playing(sound, frames, path=None):
+    """Write in the background; at the end all of it was taken, and played."""
+
+    def write():
+        (path or sound.audio).write_bytes(frames.tobytes())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        sound.wait(lambda: any(int(row["PLAYED"]) for row in sound.clients()))
+        yield
+    finally:
+        thread.join(30)
+    assert not thread.is_alive()
+    sound.quiet()
+
+
 def test_what_is_written_is_played_bit_by_bit_and_not_cut_off(sound):
     wanted = noise(30_001)
     sound.audio.write_bytes(wanted.tobytes())
     sound.quiet()
     assert np.array_equal(sounding(sound.played()), wanted)
+    assert sound.stats()["underruns"] == 0
+
+
+def test_a_pipe_that_breaks_anywhere_does_not_change_the_channels_places(sound):
+    wanted = noise(12_345)
+    random = np.random.default_rng(3)
+    left = memoryview(wanted.tobytes())
+    with open(sound.audio, "wb", buffering=0) as file:
+        while left:
+            left = left[file.write(left[: int(random.integers(1, 9001))]) :]
+    sound.quiet()
+    assert np.array_equal(sounding(sound.played()), wanted)
+
+
+def test_fsync_returns_when_all_was_played(sound):
+    wanted = noise(6000)
+    with open(sound.audio, "wb", buffering=0) as file:
+        left = memoryview(wanted.tobytes())
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+        assert np.array_equal(sounding(sound.played()), wanted)
+        assert file.write(wanted[:100].tobytes()) == 400  # and it goes on
+    sound.quiet()
+    assert np.array_equal(sounding(sound.played()[6000:]), wanted[:100])
+
+
+def test_the_volume_is_redoxs(tmp_path):
+    with Sound(tmp_path) as sound:
+        with client.open("/scheme/audio/volume", f.O_RDWR) as volume:
+            assert volume.read(16) == b"50"
+            for wrong in (b"101", b"-1", b"x", b"", b"1 2", b"9" * 100):
+                with pytest.raises(OSError, match="Invalid argument") as caught:
+                    volume.write(wrong)
+                assert caught.value.errno == errno.EINVAL
+            volume.write(b"70")
+        assert (sound.ctl / "volume").read_text() == "70\n"
+        (sound.ctl / "volume").write_text("50\n")
+        wanted = noise(3000, most=30000) // 8 * 8
+        with client.open("/scheme/audio", f.O_WRONLY) as stream:
+            assert stream.write(wanted.tobytes()) == 12000
+            with pytest.raises(OSError, match="Bad file") as caught:
+                stream.read(4)
+            assert caught.value.errno == errno.EBADF
+            stream.fsync()
+        assert np.array_equal(sounding(sound.played()), wanted // 8)
+        sound.kill(sound.daemon)
+        assert (sound.ctl / "volume").read_text() == "50\n"
+
+
+def test_a_client_has_a_volume_of_its_own_which_its_user_sets_and_others_do_not(sound):
+    wanted = noise(20_000, most=30000) // 8 * 8
+    with playing(sound, wanted):
+        (row,) = sound.clients()
+        assert (row["PID"], row["USER"], row["FORMAT"]) == (str(os.getpid()), "0", "44100-s16-2")
+        assert row["PROGRAM"] == Path("/proc/self/comm").read_text().strip()
+        line = f"{row['ID']} 50\n"
+        with open(sound.ctl / "clients", "w") as file, as_nobody(), pytest.raises(PermissionError):
+            os.write(file.fileno(), line.encode())
+        (sound.ctl / "clients").write_text(line)
+        assert sound.clients()[0]["VOLUME"] == "50"
+        with pytest.raises(FileNotFoundError):
+            (sound.ctl / "clients").write_text("99999 50\n")
+    found = sounding(sound.played())
+    assert np.array_equal(found[-BLOCK:], wanted[-BLOCK:] // 8)
+    assert np.array_equal(found[:BLOCK], wanted[:BLOCK])
+
+
+@contextmanager
+def as_nobody():
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def test_another_rate_and_one_channel_come_out_right(sound):
+    wave = np.rint(tone(1000, 0.6, rate=48000) * 32767).astype("<i2")
+    (sound.ctl / "in" / "48000-s16-1").write_bytes(wave.tobytes())
+    sound.quiet()
+    found = sounding(sound.played()) / 32767
+    assert abs(len(found) - 0.6 * 44100) < 10
+    assert np.array_equal(found[:, 0], found[:, 1])
+    assert abs(peak(found[:, 0]) - 1000) < 0.5
+    assert abs(level(found[:, 0], 1000) - 0.5) < 0.01
+
+
+def test_a_card_of_48000_frames_a_second_gets_redoxs_44100_resampled(tmp_path):
+    with Sound(tmp_path, rate=48000, volume=100) as sound:
+        assert sound.stats()["rate"] == 48000
+        wave = np.rint(tone(1000, 0.6) * 32767).astype("<i2")
+        with client.open("/scheme/audio", f.O_WRONLY) as plain:
+            with plain.dup(b"44100-s16-1") as stream:
+                left = memoryview(wave.tobytes())
+                while left:
+                    left = left[stream.write(left) :]
+                stream.fsync()
+            with pytest.raises(OSError, match="Invalid argument"):
+                plain.dup(b"44100-s17")
+        found = sounding(sound.played())[:, 0] / 32767
+        assert abs(peak(found, 48000) - 1000) < 0.5
+        assert abs(len(found) - 0.6 * 48000) < 10
+
+
+def test_a_client_that_stops_holds_nobody_up_and_its_gap_is_counted(sound):
+    wanted = noise(25_000, most=20000)
+    with open(sound.audio, "wb", buffering=0) as lazy:
+        lazy.write(bytes(4 * 3000))  # silence, and no more
+        with playing(sound, wanted):
+            pass
+        sound.wait(lambda: sound.clients() == [] or sound.clients()[0]["STATE"] == "waiting")
+    assert np.array_equal(sounding(sound.played()), wanted)
+
+
+def test_an_underrun_is_counted_once(sound):
+    with open(sound.audio, "wb", buffering=0) as lazy:
+        lazy.write(bytes(4 * 3000))
+        sound.wait(lambda: sound.clients()[0]["UNDERRUNS"] == "1")
+        time.sleep(0.1)
+        (row,) = sound.clients()
+        assert (row["UNDERRUNS"], row["PLAYED"], row["QUEUED"]) == ("1", "3000", "0")
+        assert int(row["SILENCE"]) == -3000 % BLOCK
+
+
+def test_a_killed_audiod_loses_no_frame_and_its_clients_hear_of_nothing(sound):
+    wanted = noise(60_000)
+    with playing(sound, wanted):
+        for _ in range(2):
+            began = time.monotonic()
+            sound.kill(sound.daemon)
+            print(f"audiod was away for {time.monotonic() - began:.3f} s")
+    doubled = check_blocks(sounding(sound.played()), wanted)
+    assert doubled <= 2  # what the card had taken when we were killed before we heard of it
+    assert sound.stats()["connections"] == 1
+
+
+def test_a_killed_card_loses_what_it_had_and_audiod_goes_on(sound):
+    wanted = noise(60_000)
+    with playing(sound, wanted):
+        for connections in (2, 3):
+            sound.kill(sound.card)
+            sound.wait(lambda n=connections: sound.stats()["connections"] == n)
+    made = edits(sounding(sound.played()), wanted)
+    print("frames that went down with the card:", [count for _, _, count in made])
+    assert all(kind == "lost" and count <= 4 * BLOCK for kind, _, count in made), made
+    assert len(made) <= 2
+    assert sound.daemon.life == 1
+
+
+def check_blocks(found, wanted):
+    """Check that nothing is missing, and count blocks that are there twice."""
+    made = edits(found, wanted)
+    assert all(kind == "more" and count <= BLOCK for kind, _, count in made), made
+    return len(made)
+
+
+def write_all(fd, left):
+    """Write until all is taken or would have to wait; return what is left."""
+    while left:
+        try:
+            left = left[os.write(fd, left) :]
+        except BlockingIOError:
+            break
+    return left
+
+
+def test_without_a_card_clients_wait_and_poll_says_so(sound):
+    wanted = noise(9000)
+    os.kill(sound.card.pid, signal.SIGSTOP)
+    try:
+        fd = os.open(sound.audio, os.O_WRONLY | os.O_NONBLOCK)
+        left = memoryview(wanted.tobytes())
+        left = write_all(fd, left)
+        assert left
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        assert poll.poll(50) == []
+    finally:
+        os.kill(sound.card.pid, signal.SIGCONT)
+    assert poll.poll(5000) == [(fd, select.POLLOUT)]
+    os.set_blocking(fd, True)
+    assert not write_all(fd, left)
+    os.close(fd)
+    sound.quiet()
+    assert np.array_equal(sounding(sound.played()), wanted)
+
+
+def test_hostile_clients_disturb_nobody(sound):
+    wanted = noise(70_000, most=20000)
+    with ExitStack() as undo:
+        folder = os.open(sound.mount, os.O_PATH)  # nobody may come through those above it
+        undo.callback(os.close, folder)
+        undo.enter_context(playing(sound, wanted))
+        undo.enter_context(as_nobody())
+
+        def opened(path="audio"):
+            fd = os.open(path, os.O_WRONLY, dir_fd=folder)
+            undo.callback(os.close, fd)
+            return fd
+
+        fds = [opened() for _ in range(600)]
+        assert all(os.write(fd, bytes(3)) == 3 for fd in fds[:64])
+        for fd in fds[64:]:
+            with pytest.raises(OSError, match="Too many open files"):
+                os.write(fd, bytes(3))
+        for fd in fds[:64:2]:
+            assert os.write(fd, bytes(4098)) == 4098  # and it is closed in the middle of a frame
+        for fd in fds[100:200]:
+            with pytest.raises(OSError, match="Illegal seek"):
+                os.lseek(fd, 12345, os.SEEK_SET)
+        for name in ("../audio", "0", "44100-s16-2/x", "x" * 200):
+            with pytest.raises(OSError, match=r"No such file|Not a dir|name too long"):
+                opened(f"audio.ctl/in/{name}")
+    assert np.array_equal(sounding(sound.played()), wanted)
+
+
+def test_streams_are_files_to_programs_and_a_folder_lists_them(sound):
+    listed = subprocess.run(["ls", "-1p", sound.ctl], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == ["clients", "in/", "stats", "volume"]
+    assert "48000-s16-2" in os.listdir(sound.ctl / "in")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sound.audio.read_bytes()
