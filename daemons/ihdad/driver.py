@@ -41,6 +41,7 @@ POLLS_S: Final = 0.005  # and of one whose interrupts cannot be used
 SETTLES_S: Final = 0.05  # from what a jack says to when it is felt
 RESETS_MOST: Final = 5  # within RESETS_S; one more and the card is left alone for that time
 RESETS_S: Final = 30.0
+LATE_MOST: Final = 2  # ticks in a row that an interrupt may be late; then it is not waited for
 VAIN_MOST: Final = 200  # interrupts in a row for nothing
 _NEVER: Final = float("inf")
 
@@ -100,6 +101,7 @@ class Card:
         self._due = 0.0
         self._feel_at = _NEVER
         self._heard = False  # an interrupt has come since the last tick
+        self._unheard = 0  # ticks in a row that found what no interrupt had told
         self._vain = 0
         self._polls = False  # interrupts cannot be used
         self._resets: Final[deque[float]] = deque()
@@ -300,14 +302,17 @@ class Card:
         active = any(it is not None and it.runs for it in (self._playback, self._capture))
         if not active:
             return now + PERIOD_S
-        return now + (POLLS_S if self._polls else RUNS_S)
+        return now + (POLLS_S if self._polls or self._unheard >= LATE_MOST else RUNS_S)
 
     def _look_after(self, now: float) -> None:
         self._controller.check()
         before = self._steps
         self._look(now)
-        if self._steps > before and not self._heard and not self._polls:
+        if self._heard:
+            self._unheard = 0
+        elif self._steps > before and not self._polls:
             self.counters.late_interrupts += 1
+            self._unheard += 1
         self._heard = False
         for it in (self._playback, self._capture):
             if it is not None and it.runs and (why := it.follower.trouble(now)):

@@ -23,12 +23,13 @@ class Follower:
         self.nonsense = 0  # positions that cannot be
         self.at = 0  # the sub-buffer it is in
         self._stepped = 0.0  # when `at` moved last
+        self._looked = 0.0
         self._strange = 0
 
     def begin(self, now: float) -> None:
         """Start over: the stream has been started."""
         self.at = self._strange = 0
-        self._stepped = now
+        self._stepped = self._looked = now
 
     def look(self, now: float) -> int:
         """Look where it is; return how many sub-buffers it has finished since the last time."""
@@ -36,6 +37,7 @@ class Follower:
         if position == RING:  # some tell the end of the ring so
             position = 0
         steps = self._steps(position, now)
+        self._looked = now
         if steps < 0:
             self.nonsense += 1
             self._strange += 1
@@ -64,11 +66,12 @@ class Follower:
         steps = (position // BUFFER - self.at) % SUB_BUFFERS
         if steps > SUB_BUFFERS - _BACK:
             steps = 0
-        due = (now - self._stepped) / self._each
-        if due >= SUB_BUFFERS and not (steps <= 1 and position % BUFFER == 0):
+        away = (now - self._looked) / self._each
+        if away >= SUB_BUFFERS and not (steps <= 1 and position % BUFFER == 0):
             # We were away for a whole turn or more.  One that stands at the very end of the
             # sub-buffer it was in has waited for us: QEMU's does, until an interrupt is cleared.
-            steps += SUB_BUFFERS * max(0, round((due - steps) / SUB_BUFFERS))
+            steps += SUB_BUFFERS * max(0, round((away - steps) / SUB_BUFFERS))
+        due = (now - self._stepped) / self._each
         return steps if steps <= due * _FAST + _SLACK else -1
 
     def trouble(self, now: float) -> str:
