@@ -75,9 +75,9 @@ LETTERS: Final = {
     "h": WindowFlag.HIDDEN,
     "m": WindowFlag.MAXIMIZED,
     "M": WindowFlag.FULLSCREEN,
+    "r": WindowFlag.RESIZABLE,
     "t": WindowFlag.TRANSPARENT,
     "u": WindowFlag.UNCLOSABLE,
-    "r": WindowFlag.RESIZABLE,
     "b": WindowFlag.BACK,
     "f": WindowFlag.FRONT,
     "s": WindowFlag.SCALABLE,  # never printed by fpath
