@@ -130,8 +130,3 @@ class Commands:
                     return False
                 self._clock.pause(0.0002)
         return True
-
-    def close(self) -> None:
-        """Give the queues' memory back; the device has been reset."""
-        for queue in self._queues:
-            queue.close()

@@ -142,7 +142,3 @@ class Cursor:
     def _told(self, _response: memoryview | None) -> None:
         self._moving = False
         self.go_on()
-
-    def free(self) -> None:
-        """Give the memory back; the device has been reset."""
-        self._backing.free()

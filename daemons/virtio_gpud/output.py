@@ -8,7 +8,6 @@ update that touches an area in flight has to wait.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -48,7 +47,8 @@ class Output:
         self.refused = False  # an update was, so somebody waits
         self._resource = 0
         self._backing: DmaBuffer | None = None
-        self._in_flight: Final[deque[Sequence[Area]]] = deque()
+        self._in_flight: Final[list[_Batch]] = []
+        self._leaving: Final[list[DmaBuffer]] = []  # memory that the device has not let go of
 
     @property
     def is_on(self) -> bool:
@@ -78,9 +78,10 @@ class Output:
             )
         if old is not None:
             # The device may be copying from it until it says that it has let go.
+            self._leaving.append(old)
             self._commands.send(
                 ResourceUnref(type=Type.RESOURCE_UNREF, resource_id=resource),
-                partial(_free, old),
+                partial(self._left, old),
             )
         return True
 
@@ -122,12 +123,13 @@ class Output:
     def forget(self) -> None:
         """Hear that the device was reset: it knows nothing any more, and nothing is in flight."""
         self._in_flight.clear()
+        for buffer in self._leaving:
+            buffer.free()
+        self._leaving.clear()
 
-    def free(self) -> None:
-        """Give the memory back; the device has been reset."""
-        if self._backing is not None:
-            self._backing.free()
-            self._backing = None
+    def _left(self, buffer: DmaBuffer, _response: memoryview | None) -> None:
+        self._leaving.remove(buffer)
+        buffer.free()
 
     # -- its picture -------------------------------------------------------------------------------
 
@@ -139,9 +141,7 @@ class Output:
         if (
             len(self._in_flight) >= BATCHES_MOST
             or self._commands.room() < len(areas) + 1
-            or any(
-                _touch(one, other) for batch in self._in_flight for one in batch for other in areas
-            )
+            or self._copies_in(areas)
         ):
             self.refused = True
             return False
@@ -160,6 +160,15 @@ class Output:
         self._transfer(areas)
         return True
 
+    def _copies_in(self, areas: Sequence[Area]) -> bool:
+        """Tell whether the device copies from one of these, or may."""
+        return any(
+            _touch(one, other)
+            for batch in self._in_flight
+            for one in batch.areas
+            for other in areas
+        )
+
     def clear(self) -> None:
         """Make it black."""
         if self._backing is not None:
@@ -173,6 +182,9 @@ class Output:
         left, top = min(area.x for area in areas), min(area.y for area in areas)
         right = max(area.x + area.width for area in areas)
         bottom = max(area.y + area.height for area in areas)
+        batch = _Batch(areas)
+        self._in_flight.append(batch)
+        ended = partial(self._ended, batch)
         for x, y, width, height in areas:
             self._commands.send(
                 TransferToHost2d(
@@ -183,9 +195,9 @@ class Output:
                     height=height,
                     offset=(y * pitch + x) * 4,
                     resource_id=resource,
-                )
+                ),
+                ended,
             )
-        self._in_flight.append(areas)
         self._commands.send(
             ResourceFlush(
                 type=Type.RESOURCE_FLUSH,
@@ -195,17 +207,24 @@ class Output:
                 height=bottom - top,
                 resource_id=resource,
             ),
-            self._flushed,
+            ended,
         )
 
-    def _flushed(self, _response: memoryview | None) -> None:
-        """Go on: a device answers in order, and one that has refused is not asked again for it."""
-        if self._in_flight:
-            self._in_flight.popleft()
+    def _ended(self, batch: _Batch, _response: memoryview | None) -> None:
+        """Go on when the last of a batch has ended, in whatever order."""
+        batch.left -= 1
+        if not batch.left:
+            self._in_flight.remove(batch)
 
 
-def _free(buffer: DmaBuffer, _response: memoryview | None) -> None:
-    buffer.free()
+class _Batch:
+    """Areas that the device copies and shows, with a request for each and one for all."""
+
+    __slots__ = ("areas", "left")
+
+    def __init__(self, areas: Sequence[Area]) -> None:
+        self.areas: Final = areas
+        self.left = len(areas) + 1
 
 
 def _touch(one: Area, other: Area) -> bool:

@@ -6,7 +6,7 @@ Ref: PCI Local Bus Specification, revision 3.0: 6.1, 6.2 (header), 6.8.2 (MSI-X)
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from redbear_host.hw.pci import header
@@ -15,6 +15,7 @@ from redbear_host.hw.widths import ByWidth
 
 SIZE: Final = 256
 MSIX_OFFSET: Final = 0x40
+MSIX_SIZE: Final = 12
 MSIX_CAPABILITY: Final = 0x11
 MEMORY_SPACE: Final = 0x0002
 BUS_MASTER: Final = 0x0004
@@ -36,8 +37,18 @@ class ModelConfig(ByWidth):
 
     size: int = SIZE
 
-    def __init__(self, ids: PciIds, vectors: int, gone: Callable[[], bool], bar: int = 0) -> None:
-        """Describe a function with one memory window and `vectors` MSI-X vectors (0: INTx only)."""
+    def __init__(
+        self,
+        ids: PciIds,
+        vectors: int,
+        gone: Callable[[], bool],
+        bar: int = 0,
+        more: Sequence[bytes] = (),
+    ) -> None:
+        """Describe a function with one memory window and `vectors` MSI-X vectors (0: INTx only).
+
+        `more` are further capabilities, whose second byte, the way to the next one, is ours to set.
+        """
         self._gone: Final = gone
         raw = bytearray(SIZE)
         struct.pack_into("<HH", raw, header.VENDOR_ID, ids.vendor, ids.device)
@@ -53,7 +64,17 @@ class ModelConfig(ByWidth):
             raw[header.CAPABILITIES_POINTER] = MSIX_OFFSET
             struct.pack_into("<BBH", raw, MSIX_OFFSET, MSIX_CAPABILITY, 0, vectors - 1)
         self._raw: Final = raw
+        self._add(more, MSIX_OFFSET + MSIX_SIZE if vectors else MSIX_OFFSET)
         self.reset()
+
+    def _add(self, more: Sequence[bytes], at: int) -> None:
+        last = MSIX_OFFSET + 1 if self._raw[header.CAPABILITIES_POINTER] else -1
+        for capability in more:
+            self._raw[at : at + len(capability)] = capability
+            struct.pack_into("<H", self._raw, header.STATUS, CAPABILITIES_LIST)
+            self._raw[header.CAPABILITIES_POINTER if last < 0 else last] = at
+            last, at = at + 1, at + -(-len(capability) // 4) * 4
+            self._raw[last] = 0
 
     def reset(self) -> None:
         """Decode memory, and nothing else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from redbear_host.errors import DeviceError, Gone
@@ -71,7 +72,8 @@ class Slot:
         self.gone_bell: Final = new_bell()
         self.bells: Final = [new_bell() for _ in range(model.vectors)]
         self.intx_bell: Final = new_bell()
-        self.config: Final = ModelConfig(model.ids, model.vectors, lambda: self.gone, bar)
+        more: Sequence[bytes] = getattr(model, "capabilities", ())  # beside MSI-X; most have none
+        self.config: Final = ModelConfig(model.ids, model.vectors, lambda: self.gone, bar, more)
         self._arena: Final = arena
         self._memory = bytearray(arena)
         self.dma = LiveDma(self._memory, IOVA, model.violations)

@@ -127,7 +127,10 @@ class Screen(Up):
         self.socket = folder / "qmp"
         self.folder = folder
         more = f",{keys}" if keys else ""
-        super().__init__(folder, "--lab", f"{kind}:qmp={self.socket}{more}", *arguments)
+        config = folder / "redbear.toml"
+        config.write_text('[daemon.orbital]\noutput = "headless"\n')  # the screen is ours
+        lab = f"{kind}:qmp={self.socket}{more}"
+        super().__init__(folder, "--config", str(config), "--lab", lab, *arguments)
 
     def __enter__(self) -> Screen:
         super().__enter__()
