@@ -7,7 +7,7 @@ import os
 import socket
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from daemons.vncd.access import Secrets
 from daemons.vncd.desk import Desk, kept_size
@@ -19,8 +19,8 @@ from daemons.vncd.scheme import VncScheme
 from daemons.vncd.screen import Screen
 from daemons.vncd.server import Server
 from daemons.vncd.status import describe
-from redbear_host.classes.display import DisplayScheme
 from redbear_host.daemon import Daemon
+from redbear_host.displayed import serve_display
 
 _KEPT: Final = "vnc screen"
 
@@ -41,13 +41,16 @@ def main() -> None:
             raise SystemExit(1) from None
         link = InputLink(daemon.loop, daemon.say)
         daemon.callback(link.close)
-        daemon.on_told = link.on_told
         producer = Producer(link)
         desk = Desk(screen, size, producer, options["resize"])
-        names = daemon.scheme_names
-        display = DisplayScheme(names[0], desk, daemon.kept, daemon.keep, daemon.forget)
-        daemon.callback(display.close)
-        daemon.loop.at_round_end(display.end_batch)
+        serve_display(daemon, desk)
+        to_display = daemon.on_told
+
+        def on_told(message: dict[str, Any], fds: list[int]) -> None:
+            if not link.on_told(message, fds):
+                to_display(message, fds)
+
+        daemon.on_told = on_told
         name = f"redbear-host on {socket.gethostname()}"
         page = Page(resources.files("daemons.vncd").joinpath("page.html").read_bytes())
         server = Server(
@@ -57,8 +60,7 @@ def main() -> None:
         for listener in found:
             server.listen(listener)
         daemon.loop.at_round_end(producer.flush)
-        daemon.serve(names[0], display)
-        daemon.serve(names[1], VncScheme(lambda: describe(server, found, run_dir)))
+        daemon.serve(daemon.scheme_names[1], VncScheme(lambda: describe(server, found, run_dir)))
         link.start(SCHEME in daemon.facts.get("with", {}))
         daemon.run()
 

@@ -7,7 +7,6 @@ inputd here: what is not answered yet is looked at when the answer comes.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SCHEME: Final = "input"
 
-_QUESTION: Final = 1  # the id of what the shim is asked
+_QUESTION: Final = 2  # the id of what the shim is asked; 0 and 1 are others'
 _AGAIN_S: Final = 0.2  # between two calls at a scheme that takes none
 _CALLS_MOST: Final = 4  # that inputd has not answered
 
@@ -46,14 +45,14 @@ class InputLink:
         if served:
             self._ask()
 
-    def on_told(self, message: dict[str, Any], fds: list[int]) -> None:
-        """Hear what the shim says."""
+    def on_told(self, message: dict[str, Any], fds: list[int]) -> bool:
+        """Hear what the shim says; tell whether it is for us alone."""
         if message.get("with") == SCHEME:
             self._ask()
-        elif message.get("answer") == _QUESTION:
-            self._on_connected(message.get("errno", 0), fds.pop() if fds else -1)
-        for fd in fds:
-            os.close(fd)
+        if message.get("answer") != _QUESTION:
+            return False
+        self._on_connected(message.get("errno", 0), fds[0] if fds else -1)
+        return True
 
     def _ask(self) -> None:
         self._again = False
