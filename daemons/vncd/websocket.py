@@ -44,6 +44,8 @@ class WebSocket:
 
     def receive(self, data: bytes) -> bytes:
         """Return the payload in what came; empty once it has `ended`."""
+        if self.ended:
+            return b""
         waiting = self._in
         waiting += data
         found = []

@@ -1,4 +1,4 @@
-"""A viewer of the Remote Framebuffer protocol, written from RFC 6143 for tests: what it would show."""
+"""What a viewer of the Remote Framebuffer protocol would show; written from RFC 6143 for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NATIVE = (32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 
 
 class Picture:
-    """What a viewer shows, as a dictionary of rows of (red, green, blue), each as its format has it."""
+    """Rows of (red, green, blue), each as the viewer's format has it."""
 
     def __init__(self, width, height, pixel_format=NATIVE):
         self.resize(width, height)
@@ -97,9 +97,8 @@ class Picture:
     def _cpixel_size(self):
         bits, depth, _, _, red_max, green_max, blue_max, red, green, blue = self.format
         taken = red_max << red | green_max << green | blue_max << blue
-        return (
-            3 if bits == 32 and depth <= 24 and (taken < 1 << 24 or not taken & 0xFF) else bits // 8
-        )
+        three = bits == 32 and depth <= 24 and (taken < 1 << 24 or not taken & 0xFF)
+        return 3 if three else bits // 8
 
     def _paint(self, data, x, y, w, h, size=None, pixel=None):
         size, pixel = size or self._size, pixel or self._pixel

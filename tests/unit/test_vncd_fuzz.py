@@ -157,6 +157,7 @@ def test_no_browser_makes_more_of_it_than_a_refusal():
     )
     page = Page(b"<script>1</script>")
     outcomes = {True: 0, False: 0}
+    statuses = set()
     for _ in range(rounds(10_000)):
         try:
             request = parse(damaged(dice, good))
@@ -167,9 +168,10 @@ def test_no_browser_makes_more_of_it_than_a_refusal():
                 page.answer(request)
             outcomes[True] += 1
         except Refusal as refusal:
-            assert 400 <= refusal.status < 500
             outcomes[False] += 1
+            statuses.add(refusal.status)
     assert min(outcomes.values()) > 100
+    assert statuses == {400, 403, 404, 405, 421, 426}
 
 
 @pytest.mark.fuzz
@@ -187,7 +189,7 @@ def test_no_frame_makes_more_of_it_than_a_close():
             bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
         )
         bytes_out += len(socket.receive(damaged(dice, head + dice.randbytes(4 + size))))
-        assert len(socket._in) < 16
+        assert socket.ended or len(socket._in) < 16
         assert len(socket._payload) <= 125
         if not socket.ended:
             socket.out.clear()
@@ -196,4 +198,4 @@ def test_no_frame_makes_more_of_it_than_a_close():
 
 
 def test_the_messages_fuzzed_are_all_there_are():
-    assert {kind for kind in m.Say} == set(map(Say, KINDS))
+    assert set(m.Say) == set(map(Say, KINDS))
