@@ -165,7 +165,10 @@ def peak(samples, rate=RATE):
 
 
 def edits(found, wanted):
-    """Tell how `found` differs from `wanted`: ("more" or "lost", at which frame, how many)."""
+    """Tell how `found` differs from `wanted`: ("more" or "lost", at which frame, how many).
+
+    What is silent in `found` and not in `wanted` is a pause, and then more or less may follow.
+    """
     made, i, j = [], 0, 0
     while i < len(found) and j < len(wanted):
         count = min(len(found) - i, len(wanted) - j)
@@ -174,6 +177,11 @@ def edits(found, wanted):
         i, j = i + same, j + same
         if same == count:
             break
+        quiet = found[i:].any(axis=1).argmax()
+        if quiet:
+            made.append(("more", j, int(quiet)))
+            i += int(quiet)
+            continue
         more, lost = _seek(found[i:], wanted[j : j + 16]), _seek(wanted[j:], found[i : i + 16])
         if more < 0 and lost < 0:
             made.append(("other", j, len(wanted) - j))
