@@ -26,18 +26,9 @@ class Request:
         """Let property `identity` of object `target` be `value`, negative ones as well."""
         self._values.setdefault(target, {})[identity] = value & _WORD
 
-    def update(self, other: Request) -> None:
-        """Take over what another changes."""
-        for target, values in other._values.items():
-            self._values.setdefault(target, {}).update(values)
-
     def frozen(self) -> Commit:
         """Lay it out as Linux reads it, to be committed as often as one likes."""
         return Commit(self._values)
-
-    def commit(self, fd: int, flags: int = 0, user_data: int = 0) -> None:
-        """Commit it; `OSError`: EBUSY while a flip is pending, EINVAL, ERANGE if it cannot be."""
-        self.frozen().commit(fd, flags, user_data)
 
 
 class Commit:
@@ -63,12 +54,19 @@ class Commit:
             prop_values_ptr=ctypes.addressof(self._values),
         )
 
+    def values(self) -> dict[int, dict[int, int]]:
+        """Return what it changes: the values of properties, by the objects' ids."""
+        found: dict[int, dict[int, int]] = {}
+        for (target, identity), index in self._places.items():
+            found.setdefault(target, {})[identity] = self._values[index]
+        return found
+
     def put(self, target: int, identity: int, value: int) -> None:
         """Change a value that is in it."""
         self._values[self._places[target, identity]] = value & _WORD
 
     def commit(self, fd: int, flags: int = 0, user_data: int = 0) -> None:
-        """Commit it, as `Request.commit`."""
+        """Commit it; `OSError`: EBUSY while a flip is pending, EINVAL, ERANGE if it cannot be."""
         order = self._order
         order.flags = flags
         order.user_data = user_data

@@ -11,6 +11,7 @@ from ctypes import c_uint32
 from typing import Final, NamedTuple
 
 from orbital.drm import resources, uapi
+from orbital.drm.atomic import Commit
 from orbital.drm.buffers import Clips, DumbBuffer
 from orbital.drm.resources import Connector, Mode, Plane, Property, Resources
 from orbital.drm.uapi import call
@@ -125,6 +126,10 @@ class Card:
         with suppress(OSError):
             gone = uapi.drm_mode_destroy_blob(blob_id=number)
             call(self.fd, uapi.IOCTL_MODE_DESTROYPROPBLOB, gone, to="forget a blob")
+
+    def commit(self, commit: Commit, flags: int = 0, user_data: int = 0) -> None:
+        """Commit with MODE_ATOMIC_… and MODE_PAGE_FLIP_EVENT; EBUSY while a flip is pending."""
+        commit.commit(self.fd, flags, user_data)
 
     # -- the old orders ----------------------------------------------------------------------------
 
