@@ -32,6 +32,7 @@ from kernel_shim.mounted import MountedScheme
 from kernel_shim.notes import Notes
 from kernel_shim.programs import ProgramSchemes
 from kernel_shim.rundir import RunDir
+from kernel_shim.seat import RIGHT, Seat
 from kernel_shim.service import Running, Service, State
 from kernel_shim.undo import process_started, unmount_all
 from redbear_host import linux
@@ -91,6 +92,7 @@ class Supervisor:
         self.notes: Final = Notes(self._running)
         self.on_ask: Callable[[Running, dict[str, Any], list[int]], None] = _answer_nothing
         self.joins: Final = Joins()
+        self.seat: Final = Seat(self.loop, self._note_progress)
         self.functions: Final = Functions()
         self._dismiss: Callable[[], None] = lambda: None
         self._forgetters: Final = Forgetters(self.loop)
@@ -129,6 +131,7 @@ class Supervisor:
             linux.mount("redbear", self.mount, "tmpfs", HARMLESS, "mode=0755,size=1m")
             self._run_dir.rings.mkdir(mode=0o755, exist_ok=True)
             self._undo.callback(self.joins.close)
+            self._undo.callback(self.seat.close)
             self._undo.callback(self.programs.close)
         except PermissionError:
             raise ConfigError(f"mounting on {self.mount} needs root", "run it with sudo") from None
@@ -211,6 +214,7 @@ class Supervisor:
                     *chain.from_iterable(held.processes for held in self._holdings.values()),
                     *alive,
                 ],
+                "console": self.seat.describe(),
                 "daemons": [r.describe() for r in self._running],
             }
         )
@@ -264,6 +268,7 @@ class Supervisor:
         running = Running(service, schemes, next(self._numbers))
         self._running.append(running)
         self.joins.add(running)
+        self.seat.add(running)
         undo.callback(self._remove, running)
         if service.lazy:
             self._await_use(running)
@@ -296,6 +301,7 @@ class Supervisor:
         log_fd = os.open(self._log_path(running), flags, 0o644)
         try:
             facts = {**self.joins.facts(running), **self.functions.facts(running)}
+            self.seat.prepare(running)
             running.spawn(log_fd, partial(self._add_to_setup, running), facts)
         finally:
             os.close(log_fd)
@@ -310,7 +316,8 @@ class Supervisor:
         self.loop.watch(control.fileno(), lambda: self._on_control(running, control))
 
     def _add_to_setup(self, running: Running, fds: list[int]) -> Mapping[str, Any]:
-        return {**self.joins.setup(running, fds), **self._copiers.setup(running, fds)}
+        wires = {**self.joins.setup(running, fds), **self._copiers.setup(running, fds)}
+        return {**wires, **self.seat.setup(running, fds)}
 
     def _on_control(self, running: Running, control: socket.socket) -> None:
         try:
@@ -357,6 +364,8 @@ class Supervisor:
                     self._forgetters.begin(scheme)
         elif "interrupts" in message and running.service.device is not None:
             self.notes.note_interrupts(running.service.device, message)
+        elif RIGHT in message and RIGHT in running.service.asks:
+            self.seat.on_said(running, message)
         elif running.service.is_kernel or any(map(running.service.may_ask, message)):
             self.on_ask(running, message, fds)
             return
@@ -440,6 +449,7 @@ class Supervisor:
         self._copiers.end(running)
         running.why = running.reap()
         running.state = State.STOPPED
+        self.seat.on_death(running)
 
     def _give_up(self, running: Running, why: str) -> None:
         """Leave a daemon dead; its clients get errors instead of waiting for ever."""
@@ -506,7 +516,7 @@ class Supervisor:
         stops = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         handlers = {number: signal.signal(number, lambda *_: None) for number in stops}
         try:
-            self.loop.watch(ours.fileno(), self.stop)
+            self.loop.watch(ours.fileno(), lambda: self._on_signals(ours, stops))
             while not self._stopped:
                 if self._errands:
                     self._errands.pop(0)()
@@ -519,3 +529,8 @@ class Supervisor:
                 signal.signal(number, handler)
             ours.close()
             theirs.close()
+
+    def _on_signals(self, ours: socket.socket, stops: Sequence[int]) -> None:
+        """Stop for those that mean that; others have handlers of their own."""
+        if not set(stops).isdisjoint(ours.recv(64)):
+            self.stop()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from kernel_shim import console
 from kernel_shim.bind import restore
 from redbear_host.errors import RedbearError
 from schemefs.mount import abort, mounts_below, unmount
@@ -68,6 +69,11 @@ def undo(state: dict[str, Any]) -> list[str]:
             end_process(process["pid"], process["started"])
         except OSError as err:
             failed.append(f"process {process['pid']} ({process['name']}): {err.strerror}")
+    if state.get("console") is not None:
+        try:
+            console.restore(state["console"])
+        except OSError as err:
+            failed.append(f"terminal {state['console']['number']}: {err.strerror}")
     if "mount" in state:
         try:
             unmount_all(Path(state["mount"]), state.get("mount_created", False))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError, Refused
@@ -46,6 +46,14 @@ _LANDINGS: Final = {
     "vfio": "redbear_host.hw.vfio.function",
     "qtest": "redbear_host.hw.qtest.function",
 }
+
+
+class SeatGrant(NamedTuple):
+    """What a daemon is told of the screens and of who sits before them (`kernel_shim.seat`)."""
+
+    cards: Mapping[str, int]  # descriptors by names, as `card0`; this life's own
+    vt: int  # the virtual terminal; 0 where Linux has none
+    active: bool  # it is the one that is seen; else {"seat": "acquired"} says when
 
 
 class Timed(Protocol):
@@ -161,6 +169,15 @@ class Daemon(ExitStack):
         """What its device is reached by: "vfio" or "qtest"; nothing for a daemon without one."""
         grant = self._setup["grant"]
         return "" if grant is None else str(grant["machine"])
+
+    @property
+    def seat(self) -> SeatGrant | None:
+        """The cards and the terminal, if it asks for a `seat` and there is one."""
+        told = self._setup.get("seat")
+        if told is None:
+            return None
+        cards = {name: self._fds[index] for name, index in told["cards"].items()}
+        return SeatGrant(cards, told["vt"], told["active"])
 
     def function(self) -> PciFunction:
         """Open the PCI function this daemon was given; it is closed at the end."""
