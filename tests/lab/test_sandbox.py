@@ -21,7 +21,8 @@ CONTROL = "import json, os, probes; print(json.dumps(probes.run(os.getppid(), co
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("probed")
-    lab = ("--lab", "nvme:size=16M", "--lab", "e1000:peer=none")  # smolnetd comes with a network
+    # smolnetd comes with a network, audiod with a sound card
+    lab = ("--lab", "nvme:size=16M", "--lab", "e1000:peer=none", "--lab", "hda")
     with Probed(folder, *lab, *asked_for(folder)) as made:
         yield made
 
