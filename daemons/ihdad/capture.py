@@ -20,6 +20,7 @@ class Capture:
         self.follower: Final = Follower(stream, rate)
         self.wanted = False
         self.runs = False
+        self.deaf = False  # the stream does not move; nothing comes in until it is started anew
         self.lost = 0  # sub-buffers nobody took in time
         self._format: Final = sample_format
         self._taken = 0
@@ -27,6 +28,7 @@ class Capture:
     def start(self, now: float) -> None:
         """Begin to record."""
         self._taken = 0
+        self.deaf = False
         self.follower.begin(now)
         self.stream.start(self._format)
         self.runs = True

@@ -314,9 +314,15 @@ class Card:
             self.counters.late_interrupts += 1
             self._unheard += 1
         self._heard = False
-        for it in (self._playback, self._capture):
-            if it is not None and it.runs and (why := it.follower.trouble(now)):
-                raise DeviceError(why)
+        playback, capture = self._playback, self._capture
+        if playback is not None and playback.runs and (why := playback.follower.trouble(now)):
+            raise DeviceError(why)
+        if capture is not None and capture.runs and (why := capture.follower.trouble(now)):
+            # An input that nothing comes from is no reason to disturb who listens.
+            _log.warning("%s: nothing can be recorded: %s", self._name, why)
+            capture.park()
+            capture.deaf = True
+            self.on_recorded()
         if now >= self._feel_at:
             self._feel_at = now + PERIOD_S if self._jacks.silent else _NEVER
             if self._jacks.feel():
@@ -428,11 +434,16 @@ class Card:
             try:
                 if on:
                     capture.start(now)
-                else:
+                elif capture.runs:
                     capture.park()
             except DeviceError as error:
                 self._recover(str(error))
             self._due = min(self._due, now + RUNS_S)
+
+    @property
+    def deaf(self) -> bool:
+        """See `SoundCard.deaf`."""
+        return self._capture is not None and self._capture.deaf
 
     def recorded(self) -> memoryview | None:
         """See `SoundCard.recorded`."""

@@ -260,6 +260,8 @@ class SoundScheme(Scheme):
         if recorder:
             return recorder.read(size)
         self._check_card()
+        if self._card.deaf:
+            raise Refused(e.EIO)
         raise Refused(e.EWOULDBLOCK)
 
     def _on_recorded(self) -> None:
@@ -343,7 +345,8 @@ class SoundScheme(Scheme):
             ready &= ~f.EVENT_WRITE
         if opened.kind in _STREAMS:
             # Who has not read yet does not record, and would wait for ever.
-            if not opened.reads or (opened.recorder is not None and not opened.recorder):
+            waits = opened.recorder is not None and not opened.recorder and not self._card.deaf
+            if not opened.reads or waits:
                 ready &= ~f.EVENT_READ
         elif opened.kind is _Kind.JACKS and opened.seen == self._jacks_state:
             ready &= ~f.EVENT_READ

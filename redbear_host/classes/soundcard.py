@@ -82,6 +82,11 @@ class SoundCard(Protocol):
         """Begin to record, or stop."""
         ...
 
+    @property
+    def deaf(self) -> bool:
+        """Whether the input has stopped moving; recording is to be begun anew."""
+        ...
+
     def recorded(self) -> memoryview | None:
         """Return the oldest sub-buffer that waits, or None; it holds until `release`."""
         ...

@@ -401,7 +401,7 @@ KINDS: Final[dict[str, Kind]] = {
             "Intel High Definition Audio",
             {
                 "wav": "the WAV file it plays into; complete when the lab has ended",
-                "codec": "its codec: output (the default), duplex or micro, which record silence",
+                "codec": "output, duplex or micro: these record silence, or nothing with wav",
                 "second": "a second codec beside it, likewise",
             },
             _ids(0x8086, 0x2668, 0x040300),
