@@ -47,7 +47,6 @@ class Desk:
         self.displays: Final = Displays()
         self.consumers: Final[dict[int, Consumer]] = {}
         self.active = 0
-        self.away = False  # somebody else has the screen: nothing is delivered
         self.on_consumer: Callable[[Consumer], object] = lambda consumer: None
         """Called when a consumer has something to read."""
         self.on_display: Callable[[DisplayHandle], object] = lambda handle: None
@@ -143,15 +142,6 @@ class Desk:
             self._state.hold(())
             self.on_consumer(consumer)
 
-    def leave(self) -> None:
-        """Deliver nothing from now on: somebody else has the screen."""
-        self._let_go()
-        self.away = True
-
-    def come_back(self) -> None:
-        """Deliver again."""
-        self.away = False
-
     # -- displays ----------------------------------------------------------------------------------
 
     def add_display(self, handle: DisplayHandle) -> None:
@@ -238,7 +228,7 @@ class Desk:
             found = self._checked(source, code, a, b)
             if found is None:
                 source.refused += 1
-            elif consumer is not None and not self.away:
+            elif consumer is not None:
                 consumer.put(*found)
         consumer = self.consumers.get(self.active)
         if consumer is not None:
@@ -286,11 +276,10 @@ class Desk:
             if key in FUNCTION_KEYS and self.is_down(*_SUPER):
                 vt = FUNCTION_KEYS.index(key) + 1
                 if vt in self.consumers:
-                    if not self.away:
-                        self.switch(vt)
+                    self.switch(vt)
                     return
         consumer = self.consumers.get(self.active)
-        if consumer is not None and not self.away:
+        if consumer is not None:
             consumer.put(_KEY, a, pressed | key)
 
     def _note(self, source: Source, key: int, pressed: int) -> bool:

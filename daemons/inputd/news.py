@@ -1,4 +1,7 @@
-"""What the shim tells inputd: displays that come and go, and whose the screen is."""
+"""What the shim tells inputd: displays that come and go, and whose the screen is.
+
+While that is Linux's, so are the devices that were grabbed; producers, who may be far away, go on.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ class News:
         self._say: Final = daemon.say
         for name in daemon.facts.get("with", {}):
             desk.serve_display(name)
+        if daemon.seat is not None and not daemon.seat.active:
+            devices.rest()
 
     def on_told(self, message: dict[str, Any], fds: list[int]) -> None:
         """Take one message."""
@@ -30,9 +35,7 @@ class News:
         elif "without" in message:
             self._desk.end_display(message["without"])
         elif message.get("seat") == "release":
-            self._desk.leave()
             self._devices.rest()
             self._say({"seat": "released"})
         elif message.get("seat") == "acquired":
-            self._desk.come_back()
             self._devices.resume()

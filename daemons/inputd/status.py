@@ -14,7 +14,7 @@ def status(desk: Desk, devices: Iterable[str], released: bool) -> str:
     lines = [
         f"keymap name={desk.typist.keymap.name}",
         *(f"layout name={name}" for name in KEYMAPS),
-        f"grab wanted={int(not released)} away={int(desk.away)}",
+        f"grab wanted={int(not released)}",
     ]
     for vt, consumer in sorted(desk.consumers.items()):
         active = int(vt == desk.active)

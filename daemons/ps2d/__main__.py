@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from daemons.ps2d.driver import KEYBOARD, MOUSE, Driver
 from daemons.ps2d.ports import Ports
@@ -21,6 +23,18 @@ def main() -> None:
         def on_readable(port: int) -> None:
             driver.take(port, ports.read(port), loop.now())
 
+        def on_told(message: dict[str, Any], fds: list[int]) -> None:
+            for fd in fds:
+                os.close(fd)
+            if message.get("seat") == "release":
+                driver.rest()
+                daemon.say({"seat": "released"})
+            elif message.get("seat") == "acquired":
+                driver.resume()
+
+        if daemon.seat is not None and not daemon.seat.active:
+            driver.rest()
+        daemon.on_told = on_told
         for port in (KEYBOARD, MOUSE):
             loop.watch(ports.serio[port], partial(on_readable, port))
         daemon.keep_time(driver)

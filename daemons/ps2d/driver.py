@@ -39,6 +39,7 @@ class Driver:
         self._packets: Final = Packets()
         self._talks: Final = tuple(Conversation(partial(send, port)) for port in (KEYBOARD, MOUSE))
         self._now = 0.0  # when it was last called
+        self._rests = False
         self._resets: Final = [[0.0, 0], [0.0, 0]]  # of each: when it began, and how many since
 
     @property
@@ -96,6 +97,15 @@ class Driver:
         self._resets[port] = [began, count + 1]
         return count < _SILENCE_MOST
 
+    def rest(self) -> None:
+        """Tell nothing more: somebody else has the screen, and what is typed is for him."""
+        self._say([*self._keys.release_all(), *self._packets.forget()])
+        self._rests = True
+
+    def resume(self) -> None:
+        """Tell again what is typed."""
+        self._rests = False
+
     def take(self, port: int, data: bytes, now: float) -> None:
         """Take what a device has sent."""
         self._now = now
@@ -118,5 +128,5 @@ class Driver:
         return found
 
     def _say(self, records: Sequence[Record]) -> None:
-        if records:
+        if records and not self._rests:
             self._tell(records)

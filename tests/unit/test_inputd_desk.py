@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 
@@ -23,10 +24,13 @@ from input_rig import (
 )
 
 from daemons.inputd.consumer import MOST
+from daemons.inputd.devices import Devices
+from daemons.inputd.news import News
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.orbital import PRESSED
 from redbear_host.abi.scancodes import Key
+from redbear_host.daemon import SeatGrant
 from redbear_host.scheme.request import Caller, Unheard
 from redbear_host.scheme.scheme import ROOT
 
@@ -253,15 +257,45 @@ def test_what_no_input_device_says_is_counted_and_dropped(desk):
     assert f"events={len(bad)} refused={len(bad)} " in desk.text("status")
 
 
-def test_while_the_screen_is_somebody_elses_nothing_is_delivered(desk):
+class Told:
+    """A daemon's side of the shim."""
+
+    def __init__(self, seat=None, schemes=()):
+        self.seat, self.facts, self.said = seat, {"with": {name: {} for name in schemes}}, []
+        self.say = self.said.append
+
+
+class Resting(Devices):
+    def __init__(self):
+        self.rests = False
+
+    def rest(self):
+        self.rests = True
+
+    def resume(self):
+        self.rests = False
+
+
+def test_what_the_shim_says_of_displays_and_of_the_screen(desk):
     consumer = desk.open("consumer")
-    desk.feed(press(Key.A))
-    desk.desk.leave()
-    desk.feed(press(Key.B), (MOUSE, 1, 1))
-    assert desk.read(consumer) == [press(Key.A, ord("a")), release(Key.A, ord("a"))]
-    desk.desk.come_back()
-    desk.feed(release(Key.B), press(Key.C))
-    assert desk.read(consumer) == [press(Key.C, ord("c"))]
+    daemon, devices = Told(schemes=["display.vesa"]), Resting()
+    news = News(desk.desk, devices, daemon)
+    assert desk.scheme.fpath(consumer) == "/scheme/display.vesa/2"
+    reader, writer = os.pipe()
+    news.on_told({"with": "display.virtio-gpu", "facts": {}}, [reader, writer])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(reader)
+    assert desk.scheme.fpath(consumer) == "/scheme/display.virtio-gpu/2"
+    assert errno_of(desk.read, consumer) == e.ESTALE
+    news.on_told({"without": "display.virtio-gpu"}, [])
+    assert desk.scheme.fpath(consumer) == "/scheme/display.vesa/2"
+    news.on_told({"seat": "release"}, [])
+    assert devices.rests
+    assert daemon.said == [{"seat": "released"}]
+    news.on_told({"seat": "acquired"}, [])
+    assert not devices.rests
+    News(desk.desk, devices, Told(SeatGrant({}, 7, False)))
+    assert devices.rests, "a successor begins while somebody else has the screen"
 
 
 def test_a_successor_gives_everybody_his_terminal_and_lets_go_of_keys():

@@ -161,6 +161,16 @@ def test_who_asks_again_gets_the_byte_again_and_who_always_asks_is_given_up():
     assert devices.sent == ([0xFF] * 3, [0xFF] * 3)
 
 
+def test_what_is_typed_at_somebody_elses_screen_is_not_told(devices):
+    devices.says(KEYBOARD, "1e")
+    devices.driver.rest()
+    assert devices.told == [release(Key.A)]
+    devices.told.clear()
+    assert devices.says(KEYBOARD, "9e 30") == devices.says(MOUSE, "09 01 01 00") == []
+    devices.driver.resume()
+    assert devices.says(KEYBOARD, "b0 2e") == [release(Key.B), press(Key.C)]
+
+
 def test_silence_ends_at_a_deadline():
     devices = Devices(silent=True)
     devices.driver.start(100.0)
