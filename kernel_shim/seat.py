@@ -260,7 +260,9 @@ class Seat:
 
 
 def cards_of(options: Mapping[str, Any]) -> list[str]:
-    """Return the names of the cards that a daemon's options name."""
+    """Return the cards that a daemon's options name, if it is to show anything there."""
+    if options.get("output", "auto") not in ("auto", "kms"):
+        return []
     return str(options.get("cards", "")).split()
 
 

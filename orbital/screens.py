@@ -66,6 +66,8 @@ class Screens:
         """Read the options; what only root can open is opened now.  `ConfigError` for nonsense."""
         self.on_settled: Callable[[], object] = nothing
         """Called once, when the screens that there are have been put up."""
+        self.switch_to: Callable[[int], object] = lambda terminal: None
+        """Go to another of Linux's virtual terminals, where we have one."""
         self._desktop: Final = desktop
         self._shim: Final = shim
         self._loop: Final = loop
@@ -75,7 +77,7 @@ class Screens:
         self._rate: Final[int] = options["rate"]
         self._layout: Final = read_layout(options["layout"])
         read_size(self._size)
-        if self._wanted != "auto" and self._wanted not in Kind:
+        if self._wanted != "auto" and self._wanted not in tuple(Kind):
             raise ConfigError(
                 f"orbital: output is {self._wanted!r}",
                 "it is auto, kms, display, headless or none",
@@ -150,10 +152,21 @@ class Screens:
             return HeadlessSource(self._loop, self._size, self._rate)
         if kind is Kind.DISPLAY:
             return DisplaySource(self._displays, self._vt, self._shim, self._loop, self._rate)
-        # Its libraries are only there where it is used.
-        kms: Any = import_module("orbital.outputs.kms")
-        found: Source = kms.open_cards(self._cards, self._loop)
-        return found
+        return self._open_cards()
+
+    def _open_cards(self) -> Source:
+        seat = self._shim.seat
+        if seat is None or not seat.cards:
+            raise ConfigError(
+                "orbital: output is kms, and no card is ours",
+                'write cards = "card0", or --kms card0',
+            )
+        cards: Any = import_module("orbital.outputs.cards")  # a restart is waited for by clients
+        found = cards.CardSource(seat, self._loop, self._shim.say)
+        self._shim.on_seat = found.on_told
+        self.switch_to = found.switch_to
+        source: Source = found
+        return source
 
     def _on_outputs(self) -> None:
         """Follow the source, once all that it has at first is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from redbear_host.abi import errno as e
@@ -21,6 +21,9 @@ class Shim:
         self.on_with: Callable[[str], object] = lambda name: None
         """Called with the name of a scheme that is served, or whose facts have changed."""
         self.on_without: Callable[[str], object] = lambda name: None
+        self.on_seat: Callable[[dict[str, Any]], object] = lambda message: None
+        """Called when cards have to be let go of, or are ours again."""
+        self.seat: Final = daemon.seat
         self._daemon: Final = daemon
         self._waiting: Final[dict[int, Callable[[int, int], object]]] = {}
         self._asked = 0
@@ -38,6 +41,10 @@ class Shim:
         """Call at a scheme: `done(0, socket)`, or `done(errno, -1)` with Redox's errno."""
         self._ask({"connect": name}, (), done)
 
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Tell it something that it does not answer."""
+        self._daemon.say(message)
+
     def _ask(
         self, question: dict[str, Any], fds: tuple[int, ...], done: Callable[[int, int], object]
     ) -> None:
@@ -50,6 +57,8 @@ class Shim:
             done = self._waiting.pop(message["answer"], None)
             if done is not None:
                 done(message.get("errno", 0), fds.pop() if fds else -1)
+        elif "seat" in message:
+            self.on_seat(message)
         elif "with" in message:
             self.on_with(message["with"])
         elif "without" in message:

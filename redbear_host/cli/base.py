@@ -83,9 +83,11 @@ def _without_device(wanted: Config) -> list[Manifest]:
 
 
 def _service(manifest: Manifest, wanted: Config) -> Service:
+    from kernel_shim.seat import cards_of
     from kernel_shim.service import Service
 
     run_dir = wanted.general.run_dir
+    options = wanted.options(manifest)
     return Service(
         name=manifest.name,
         module=manifest.module,
@@ -95,9 +97,9 @@ def _service(manifest: Manifest, wanted: Config) -> Service:
         with_=manifest.with_,
         calls=manifest.calls,
         keep_most=manifest.keep_most,
-        lazy=manifest.start == _USED,
+        lazy=manifest.start == _USED and not cards_of(options),
         policy=wanted.policy(manifest),
-        options=wanted.options(manifest),
+        options=options,
         facts={
             "scratch": str(run_dir / "scratch"),
             "run_dir": str(run_dir),

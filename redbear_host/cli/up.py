@@ -70,6 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is printed, and shown by: redbear-host vnc",
     )
     add(
+        "--kms",
+        action="append",
+        default=[],
+        dest="cards",
+        metavar="CARD",
+        help="show Orbital's windows on the screens of this graphics card of Linux, such as card0; "
+        "may be repeated",
+    )
+    add(
         "--input",
         action="append",
         default=[],
@@ -123,6 +132,8 @@ def _config(args: argparse.Namespace) -> config.Config:
         daemons["filed"] = {"root": str(args.file.absolute())}
     if args.vnc:
         daemons["vncd"] = {}
+    if args.cards:
+        daemons["orbital"] = {"cards": " ".join(args.cards)}
     devices = [word for word in args.inputs if word != _PS2]
     if devices:
         daemons["inputd"] = {"devices": ",".join(devices)}

@@ -1,7 +1,7 @@
 """Names a list may use for the arguments of system calls.
 
 Ref: linux uapi asm-generic/{fcntl,ioctls,mman-common}.h, linux/{fcntl,fuse,if_tun,memfd,sockios}.h;
-VFIO's are in redbear_host.hw.vfio.ioctls.
+VFIO's are in redbear_host.hw.vfio.ioctls, DRM's are those of orbital.drm.uapi (a test compares them).
 """
 
 from __future__ import annotations
@@ -22,6 +22,24 @@ CONSTANTS: Final[dict[str, int]] = {
     "AF_INET": socket.AF_INET,
     "AF_INET6": socket.AF_INET6,
     "AT_EMPTY_PATH": 0x1000,
+    "DRM_IOCTL_MODE_ADDFB2": 0xC068_64B8,
+    "DRM_IOCTL_MODE_ATOMIC": 0xC038_64BC,
+    "DRM_IOCTL_MODE_CREATEPROPBLOB": 0xC010_64BD,
+    "DRM_IOCTL_MODE_CREATE_DUMB": 0xC020_64B2,
+    "DRM_IOCTL_MODE_CURSOR2": 0xC024_64BB,
+    "DRM_IOCTL_MODE_DESTROYPROPBLOB": 0xC004_64BE,
+    "DRM_IOCTL_MODE_DESTROY_DUMB": 0xC004_64B4,
+    "DRM_IOCTL_MODE_DIRTYFB": 0xC018_64B1,
+    "DRM_IOCTL_MODE_GETCONNECTOR": 0xC050_64A7,
+    "DRM_IOCTL_MODE_GETENCODER": 0xC014_64A6,
+    "DRM_IOCTL_MODE_GETPROPBLOB": 0xC010_64AC,
+    "DRM_IOCTL_MODE_GETPROPERTY": 0xC040_64AA,
+    "DRM_IOCTL_MODE_MAP_DUMB": 0xC010_64B3,
+    "DRM_IOCTL_MODE_OBJ_GETPROPERTIES": 0xC020_64B9,
+    "DRM_IOCTL_MODE_PAGE_FLIP": 0xC018_64B0,
+    "DRM_IOCTL_MODE_RMFB": 0xC004_64AF,
+    "DRM_IOCTL_MODE_SETCRTC": 0xC068_64A2,
+    "DRM_IOCTL_PRIME_HANDLE_TO_FD": 0xC00C_642D,
     "F_ADD_SEALS": fcntl.F_ADD_SEALS,
     "F_DUPFD_CLOEXEC": fcntl.F_DUPFD_CLOEXEC,
     "F_GETFD": fcntl.F_GETFD,
