@@ -137,6 +137,8 @@ def _start(
                 schemes=schemes,
                 file_roots=manifest.file_names(schemes),
                 asks=frozenset(manifest.asks),
+                calls=manifest.calls,
+                keep_most=manifest.keep_most,
                 device=device,
                 policy=wanted.policy(manifest, landing),
                 options=wanted.options(manifest),

@@ -128,7 +128,7 @@ class Screen(Up):
         self.folder = folder
         more = f",{keys}" if keys else ""
         config = folder / "redbear.toml"
-        config.write_text('[daemon.orbital]\noutput = "headless"\n')  # the screen is ours
+        config.write_text('[daemon.orbital]\noutput = "none"\n')  # the screen is ours
         lab = f"{kind}:qmp={self.socket}{more}"
         super().__init__(folder, "--config", str(config), "--lab", lab, *arguments)
 
