@@ -30,6 +30,9 @@ class Probed(Up):
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        for daemon in self.daemons():
+            if daemon["state"] == "waiting":
+                (self.mount / daemon["schemes"][0]).stat()  # its first use
         return self
 
     def daemons(self):
