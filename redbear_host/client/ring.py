@@ -64,7 +64,7 @@ class Ring:
         self._cq_mask: Final = layout.cq_entries - 1
         self._sq_tail = 0
         self._cq_head = 0
-        self._caller: Final = os.getpid()
+        self._caller: Final = max(os.getpid(), 0)  # a daemon that is locked in cannot tell
         small = min(SMALL, layout.arena // (2 * layout.entries) & ~63)
         self._slots: Final = [Slot(tag, tag * small, self._arena) for tag in range(layout.entries)]
         self._free: Final = self._slots[::-1]
