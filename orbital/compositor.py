@@ -7,7 +7,7 @@ from the back to the front.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final
 
 from orbital.canvas import Canvases
@@ -15,10 +15,10 @@ from orbital.keys import Keys
 from orbital.layers import Planes
 from orbital.overlay import Overlay, Overlays
 from orbital.painter import Painter
-from orbital.pixels import Image, premultiplied
+from orbital.pixels import Image, Job, Plan, premultiplied
 from orbital.pointer import Pointer
 from orbital.rect import Rect
-from orbital.region import around, disjoint, within, without
+from orbital.region import Box, disjoint, edges, inside, split, within, without
 from orbital.scene import Shown, shown
 from orbital.screen import Screen
 from orbital.theme import Theme
@@ -30,9 +30,8 @@ __all__ = ["Compositor"]
 _PIECES: Final = 48
 """Rectangles that are left to paint, above which hiding more of them is not worth the walk: what is
 behind may be painted in vain then, never wrongly."""
+_PLANS: Final = 32  # that are kept
 _OUTLINE: Final = 0xFFFF00FF  # of what was painted, with Super+F10
-
-_Job = tuple[Image, bool, int, int, list[Rect]]  # picture, blended, its corner, where
 
 
 class Compositor:
@@ -54,11 +53,14 @@ class Compositor:
         self._overlays: Final = Overlays(windows, pointer, keys, self._painter)
         self._planes: Final = Planes()
         self._canvases: Final = Canvases()
+        self._plans: Final[dict[Hashable, Plan]] = {}  # of the version that follows
+        self._version = 0
         self._background: Final = premultiplied(theme.background_color) | 0xFF000000
 
     def forget(self, screen: Screen) -> None:
         """Hear that an output went, or has another size."""
         self._canvases.forget(screen)
+        self._plans.clear()
         self._overlays.forget(screen)
 
     def draw(self, damaged: Iterable[Window]) -> None:
@@ -76,9 +78,23 @@ class Compositor:
         if width and height:
             canvas = Image(width, height, memory, alpha=False)
             overlays = self._overlays.all(screen, cursor=cursor)
-            self._paint(screen, canvas, [screen.whole], overlays, frozenset())
+            self._plan(screen, canvas, [screen.whole], overlays, frozenset()).run()
             canvas.close()
         return width, height, memory
+
+    def bar(self, screen: Screen, window: Window) -> Image:
+        """Return the title bar of a window that has one, as a screen shows it."""
+        item = shown(screen, window)
+        focused = window is self._windows.focused
+        if (
+            item.bar_image is None
+            or item.bar_focused != focused
+            or item.bar_title is not window.title
+        ):
+            _, _, width, height = item.bar
+            item.bar_image = self._painter.bar(window, width, height, screen.scale, focused)
+            item.bar_focused, item.bar_title = focused, window.title
+        return item.bar_image
 
     def _spread(self, damaged: Iterable[Window]) -> None:
         """Damage screens where windows were drawn in, and nothing opaque hides it."""
@@ -102,7 +118,7 @@ class Compositor:
 
     # -- one frame ---------------------------------------------------------------------------------
 
-    def _frame(self, screen: Screen, overlays: Sequence[Overlay]) -> None:
+    def _frame(self, screen: Screen, overlays: tuple[Overlay, ...]) -> None:
         output = screen.output
         planed = self._planes.assign(screen, self._windows, overlays)
         frame = output.begin()
@@ -120,68 +136,80 @@ class Compositor:
         todo = damage
         if frame.stale:
             todo = disjoint([*damage, *within(frame.stale, screen.whole)])
-        self._paint(screen, canvas, todo, overlays, planed)
+        self._planned(screen, canvas, todo, overlays, planed).run()
         if self._keys.outlines:
             self._outline(screen, canvas, damage)
         output.present(damage)
         if self._now is not None and self._keys.costs:
             self._overlays.cost(self._now() - started)
 
-    def _paint(
+    def _plan(
         self,
         screen: Screen,
         canvas: Image,
         todo: list[Rect],
-        overlays: Sequence[Overlay],
+        overlays: tuple[Overlay, ...],
         planed: frozenset[Window],
-    ) -> None:
-        """Paint what is to be seen in `todo`, disjoint rectangles of the screen."""
-        jobs: list[_Job] = []
+    ) -> Plan:
+        """Return how to paint what is to be seen in `todo`, disjoint rectangles of the screen."""
+        boxes = [edges(rect) for rect in todo]
+        jobs: list[Job] = []
         for overlay in overlays:
-            parts = within(todo, overlay.place)
+            parts = inside(boxes, edges(overlay.place))
             if parts:
                 jobs.append((overlay.image, True, overlay.place.x, overlay.place.y, parts))
-        todo = self._windows_of(screen, todo, planed, jobs)
-        for rect in todo:
-            canvas.fill(rect, self._background)
-        copy, over = canvas.copy, canvas.over
-        for image, blended, left, top, parts in reversed(jobs):
-            draw = over if blended else copy
-            for part in parts:
-                draw(image, part[0] - left, part[1] - top, part)
+        boxes = self._windows_of(screen, boxes, planed, jobs)
+        return canvas.plan(boxes, self._background, jobs)
+
+    def _planned(
+        self,
+        screen: Screen,
+        canvas: Image,
+        todo: list[Rect],
+        overlays: tuple[Overlay, ...],
+        planed: frozenset[Window],
+    ) -> Plan:
+        """Return the same, the last time's if it was the same: a clip that plays, a terminal."""
+        if self._version != self._windows.version or len(self._plans) > _PLANS:
+            self._plans.clear()
+            self._version = self._windows.version
+        key = (canvas, *todo, overlays, planed)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(screen, canvas, todo, overlays, planed)
+        return plan
 
     def _windows_of(
-        self, screen: Screen, todo: list[Rect], planed: frozenset[Window], jobs: list[_Job]
-    ) -> list[Rect]:
+        self, screen: Screen, todo: list[Box], planed: frozenset[Window], jobs: list[Job]
+    ) -> list[Box]:
         """Add to `jobs` what windows show of `todo`, front to back; return where none hides all."""
-        focused = self._windows.focused
-        bounds = around(todo)
-        left, top, right, bottom = bounds.x, bounds.y, bounds.right, bounds.bottom
+        if not todo:
+            return todo
+        left, top = min(box[0] for box in todo), min(box[1] for box in todo)
+        right, bottom = max(box[2] for box in todo), max(box[3] for box in todo)
         for window in self._windows.stack.showing:
-            if not todo:
-                break
             item: Shown = window.items.get(screen) or shown(screen, window)
-            x, y, width, height = item.frame
-            if x >= right or y >= bottom or x + width <= left or y + height <= top:
+            frame = item.frame_box
+            if frame[0] >= right or frame[1] >= bottom or frame[2] <= left or frame[3] <= top:
                 continue
             if item.bar:
-                parts = within(todo, item.bar)
+                parts = inside(todo, item.bar_box)
                 if parts:
-                    image = self._painter.bar(
-                        window, item.bar.width, item.bar.height, screen.scale, window is focused
-                    )
-                    jobs.append((image, True, x, y, parts))
-            body = item.body
-            parts = within(todo, body)
-            if not parts:
+                    jobs.append((self.bar(screen, window), True, frame[0], frame[1], parts))
+            body = item.body_box
+            if not item.opaque:
+                parts = inside(todo, body)
+                if parts and window not in planed:
+                    jobs.append((item.image, True, body[0], body[1], parts))
                 continue
-            opaque = window.opaque
-            if window not in planed:
-                jobs.append((item.image, not opaque, body.x, body.y, parts))
-            if opaque:
-                rest = without(todo, body)
+            parts, rest = split(todo, body)
+            if parts:
+                if window not in planed:
+                    jobs.append((item.image, False, body[0], body[1], parts))
                 if len(rest) <= _PIECES or len(rest) <= len(todo) or window in planed:
                     todo = rest
+                    if not todo:
+                        break
         return todo
 
     def _outline(self, screen: Screen, canvas: Image, rects: Iterable[Rect]) -> None:

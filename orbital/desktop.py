@@ -20,6 +20,7 @@ from collections.abc import Callable
 from orbital.compositor import Compositor
 from orbital.keys import Keys, Volume
 from orbital.output import Output
+from orbital.pixels import Image
 from orbital.pointer import Pointer
 from orbital.rect import Rect
 from orbital.screen import Screen
@@ -176,6 +177,10 @@ class Desktop(Windows):
         if screen is None:
             raise KeyError(name)
         return self._compositor.picture(screen, cursor=cursor)
+
+    def bar_picture(self, screen: Screen, window: Window) -> Image:
+        """Return the title bar of a window as a screen shows it."""
+        return self._compositor.bar(screen, window)
 
     def _on_closed(self, window: Window) -> None:
         self.pointer.forget(window)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orbital.frame import bar_of
 from orbital.pixels import Image
 from orbital.rect import EMPTY, Rect
+from orbital.region import edges
 from orbital.screen import Screen
 from orbital.window import Window
 from redbear_host.abi.orbital import SCALE_ONE
@@ -15,7 +16,20 @@ __all__ = ["Shown", "shown"]
 class Shown:
     """A window on one screen; thrown away when the window or the screen changes its place."""
 
-    __slots__ = ("bar", "bar_image", "bar_key", "body", "frame", "image", "scaled")
+    __slots__ = (
+        "bar",
+        "bar_box",
+        "bar_focused",
+        "bar_image",
+        "bar_title",
+        "body",
+        "body_box",
+        "frame",
+        "frame_box",
+        "image",
+        "opaque",
+        "scaled",
+    )
 
     def __init__(self, screen: Screen, window: Window) -> None:
         source = window.image
@@ -36,8 +50,12 @@ class Shown:
         if (source.width, source.height) != (body.width, body.height) and body:
             self.scaled = source.scaled(body.width, body.height)
         self.image: Image = self.scaled or source
-        self.bar_image: Image | None = None
-        self.bar_key: object = None
+        self.opaque: bool = window.opaque
+        self.bar_image: Image | None = None  # of the title and the focus that follow
+        self.bar_title = ""
+        self.bar_focused = False
+        self.bar_box, self.body_box = edges(self.bar), edges(body)
+        self.frame_box = edges(self.frame)
 
     def close(self) -> None:
         """Let the window's memory go."""

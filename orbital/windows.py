@@ -41,6 +41,7 @@ class Windows:
         self.on_closed: Callable[[Window], object] = nothing
         self.lending: Final[set[Window]] = set()  # those whose pixels an output lent
         self.shifted = False  # windows are not where they were when `draw` was called last
+        self.version = 0  # counts changes of anything but what windows draw
         self._next = 1
         self._seen = 0  # counts changes of focus
         self._working = False
@@ -352,6 +353,7 @@ class Windows:
 
     def screens_changed(self) -> None:
         """Hear that screens came, went, or have another size: windows follow them."""
+        self.version += 1
         for window in self.stack:
             self._forget_items(window)
             screen = self.layout.mostly(window.place)
@@ -405,12 +407,14 @@ class Windows:
     def _touch(self, window: Window) -> None:
         """Have everything of a window painted anew that can be seen."""
         self.shifted = True
+        self.version += 1
         if window.showing and not window.closed:
             for screen in self.layout:
                 screen.damage.add(shown(screen, window).frame & screen.whole)
             self._work()
 
     def _touch_bar(self, window: Window) -> None:
+        self.version += 1
         if window.showing and not window.closed and bar_of(window) != EMPTY:
             for screen in self.layout:
                 screen.damage.add(shown(screen, window).bar & screen.whole)
