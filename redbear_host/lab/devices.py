@@ -72,7 +72,7 @@ class LabDevice:
             if key not in keys:
                 raise ConfigError(
                     f"lab device {self.kind} has no key {key!r}",
-                    f"it knows {', '.join(keys)}" if keys else "it has no keys at all",
+                    f"it knows {', '.join(keys)}",
                 )
 
     def check(self) -> None:

@@ -6,6 +6,7 @@ import errno
 import struct
 import subprocess
 import time
+from contextlib import ExitStack
 
 import pytest
 from PIL import Image
@@ -210,19 +211,15 @@ def test_a_mode_outlives_the_daemon(screen):
 
 def test_inputd_says_which_terminal_is_seen(screen):
     drawn = {}
-    consumers = []
-    for _ in range(2):
-        consumers.append(client.open("/scheme/input/consumer", f.O_RDONLY))
-        vt = int(consumers[-1].fpath().rpartition("/")[2])
-        terminal = screen.terminal(vt)
-        drawn[vt] = terminal.buffer(1024, 768)
-        drawn[vt].draw(pattern(1024, 768, vt))
-        terminal.update(drawn[vt])
-    try:
+    with ExitStack() as held:
+        for _ in range(2):
+            consumer = held.enter_context(client.open("/scheme/input/consumer", f.O_RDONLY))
+            vt = int(consumer.fpath().rpartition("/")[2])
+            terminal = screen.terminal(vt)
+            drawn[vt] = terminal.buffer(1024, 768)
+            drawn[vt].draw(pattern(1024, 768, vt))
+            terminal.update(drawn[vt])
         for vt in (*drawn, *drawn):
             with client.open("/scheme/input/control", f.O_WRONLY) as control:
                 control.write(struct.pack("<QQ", 1, vt))
             screen.until_shown(drawn[vt].image)
-    finally:
-        for consumer in consumers:
-            consumer.close()

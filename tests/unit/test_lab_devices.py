@@ -47,7 +47,32 @@ def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
     assert caught.value.hint.startswith("it knows file, size, serial, namespaces, block")
     with pytest.raises(ConfigError, match="vga has no key") as caught:
         parse("vga:size=1M")
-    assert caught.value.hint == "it has no keys at all"
+    assert caught.value.hint == "it knows xres, yres, qmp, memory, edid"
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("vga:memory=3", "memory=3", "a power of two"),
+        ("vga:xres=800", "xres=800", "xres and yres together"),
+        ("bochs-display:edid=yes", "edid=yes", "on or off"),
+        ("virtio-gpu:outputs=17", "outputs=17", "1 to 16"),
+        ("virtio-gpu:qmp=", "qmp=", "name a socket"),
+    ],
+)
+def test_a_graphics_card_that_cannot_be_is_refused(text: str, says: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"{says} cannot be") as caught:
+        parse(text).check()
+    assert hint in caught.value.hint
+
+
+def test_a_graphics_card_is_told_to_qemu_with_all_its_keys() -> None:
+    told = parse("virtio-gpu:xres=800,yres=600,outputs=2,qmp=/a,,b").arguments(Path("/x"), 5)
+    assert told == [
+        "-qmp", "unix:/a,,b,server=on,wait=off",
+        "-device", "virtio-gpu-pci,id=gpu5,addr=0x5,romfile=,disable-legacy=on,max_outputs=2,"
+        "vectors=3,edid=on,xres=800,yres=600",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
