@@ -73,6 +73,7 @@ class Joins:
         self._schemes: Final[dict[str, _Scheme]] = {}
         self._services: Final[list[Running]] = []
         self._kept: Final[dict[str, dict[str, int]]] = {}
+        self._waiting: Final[set[str]] = set()  # schemes whose daemon starts with their first use
 
     @property
     def served(self) -> tuple[str, ...]:
@@ -86,9 +87,14 @@ class Joins:
         if _told_of(running):
             self._services.append(running)
 
+    def on_waiting(self, running: Running) -> None:
+        """Hear that a daemon waits for the first use of its schemes, and whoever calls is one."""
+        self._waiting.update(scheme.name for scheme in running.schemes)
+
     def on_ready(self, running: Running) -> None:
         """Hear that a daemon serves; each life says so, the first counts."""
         for scheme in running.schemes:
+            self._waiting.discard(scheme.name)
             if scheme.name not in self._schemes:
                 self._schemes[scheme.name] = _Scheme(running)
                 self._tell(scheme.name)
@@ -97,6 +103,7 @@ class Joins:
         """Hear that a daemon's device has left, or that it is given up."""
         self._let_go(running.service.name)
         for scheme in running.schemes:
+            self._waiting.discard(scheme.name)
             lost = self._schemes.pop(scheme.name, None)
             if lost is None:
                 continue
@@ -236,7 +243,7 @@ class Joins:
         """Refuse what it may not be connected with: EACCES if it is not for it, ENODEV for none."""
         if not name.startswith(_told_of(running) or _NONE):
             raise Refused(e.EACCES)
-        if name not in self._schemes:
+        if name not in self._schemes and name not in self._waiting:
             raise Refused(e.ENODEV)
 
     def _scheme(self, running: Running, name: str) -> _Scheme:

@@ -279,6 +279,7 @@ class Supervisor:
     def _await_use(self, running: Running) -> None:
         """Start a daemon with the first request for one of its schemes, which it then finds."""
         running.state = State.WAITING
+        self.joins.on_waiting(running)
         for fd in running.doors():
             self.loop.watch(fd, lambda: self._wake(running))
         self._note_progress()
