@@ -257,3 +257,27 @@ def test_an_ahci_that_cannot_be_is_refused_by_its_key(text: str) -> None:
     with pytest.raises(ConfigError, match=f"lab device ahci: {key}=") as caught:
         parse(text).check()
     assert caught.value.hint
+
+
+def test_a_sound_card_has_the_codecs_that_were_asked_for(tmp_path: Path) -> None:
+    wav = tmp_path / "a,b.wav"
+    told = parse(f"hda:wav={wav},codec=duplex,second=micro".replace("a,b", "a,,b")).arguments(
+        tmp_path
+    )
+    assert told[1] == f"wav,id=hda4a,path={tmp_path}/a,,b.wav"
+    assert devices(told) == [
+        "intel-hda,id=hda4,addr=0x4",
+        "hda-duplex,bus=hda4.0,cad=0,audiodev=hda4a",
+        "hda-micro,bus=hda4.0,cad=1,audiodev=hda4a",
+    ]
+    assert devices(parse("hda").arguments(tmp_path))[1:] == [
+        "hda-output,bus=hda4.0,cad=0,audiodev=hda4a"
+    ]
+
+
+@pytest.mark.parametrize("text", ["hda:wav=", "hda:wav=/nowhere/x.wav", "hda:codec=hdmi"])
+def test_a_sound_card_that_cannot_be_is_refused_by_its_key(text: str) -> None:
+    key = text.partition(":")[2].partition("=")[0]
+    with pytest.raises(ConfigError, match=f"lab device hda: {key}=") as caught:
+        parse(text).check()
+    assert caught.value.hint
