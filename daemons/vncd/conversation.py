@@ -55,6 +55,7 @@ class Conversation:
     def __init__(self, host: Host, make_painter: Callable[[], Painter]) -> None:
         self.out: Final[list[bytes]] = [m.VERSION]
         self.painter: Painter | None = None  # once he is in
+        self.challenged = False  # he was asked for the password
         self.ended = ""  # why nothing more is heard
         self._host: Final = host
         self._make_painter: Final = make_painter
@@ -96,6 +97,7 @@ class Conversation:
                 raise Malformed(f"chose security {chosen[0]}")
         if challenge is not None:
             self.out.append(challenge)
+            self.challenged = True
             why = self._host.admit(challenge, (yield m.CHALLENGE_SIZE))
             if why:
                 self.out.append(m.failed(why) if version == 8 else m.failed(why)[:4])

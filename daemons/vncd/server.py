@@ -27,8 +27,9 @@ from redbear_host.scheme.loop import Loop
 
 log = logging.getLogger(__name__)
 
-COME_IN_S: Final = 10.0  # from the connection to the first request
-STALLED_S: Final = 20.0  # without taking a byte of what waits for him
+COME_IN_S: Final = 10.0  # from the connection to the first words
+TYPE_S: Final = 120.0  # for a password, which somebody may have to look up
+STALLED_S: Final = 15.0  # without taking a byte of what waits for him
 _SWEEP_S: Final = 1.0
 _STRANGERS_MOST: Final = 16  # not in yet; of more, the first has to go
 _KEYS_MOST: Final = 64  # that one viewer can hold
@@ -87,7 +88,8 @@ class Server:
         sock.setblocking(False)
         strangers = [v for v in self.viewers.values() if not self._is_in(v)]
         if len(strangers) >= _STRANGERS_MOST:
-            self._end(strangers[0], "makes room for others")
+            silent = [one for one in strangers if not one.has_spoken]
+            self._end((silent or strangers)[0], "makes room for others")
         if len(self.viewers) - min(len(strangers), _STRANGERS_MOST) >= self._most:
             sock.close()
             log.warning("there are %d viewers already", self._most)
@@ -163,7 +165,8 @@ class Server:
         now = self.loop.now()
         for viewer in list(self.viewers.values()):
             stalled = viewer.stalled_since
-            if not self._is_in(viewer) and now - viewer.since > COME_IN_S:
+            patience = TYPE_S if viewer.has_spoken else COME_IN_S
+            if not self._is_in(viewer) and now - viewer.since > patience:
                 self._end(viewer, "did not come in")
             elif stalled is not None and now - stalled > STALLED_S:
                 self._end(viewer, "takes nothing any more")

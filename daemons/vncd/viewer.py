@@ -86,6 +86,12 @@ class Viewer:
             self.conversation.out.clear()
             self._queue_wrapped(said)
 
+    @property
+    def has_spoken(self) -> bool:
+        """Whether he has chosen a version and a security: a person may be typing a password."""
+        conversation = self.conversation
+        return conversation is not None and conversation.challenged
+
     # -- what goes ---------------------------------------------------------------------------------
 
     @property

@@ -125,6 +125,7 @@ def test_the_password_decides(version, right):
     if version != b"RFB 003.003\n":
         talk.receive(b"\2")
     assert said(talk).endswith(CHALLENGE)
+    assert talk.challenged  # whoever types a password has time
     talk.receive(response(b"open ses" if right else b"open sea"))
     answer = said(talk)
     assert answer[:4] == (b"\0\0\0\0" if right else b"\0\0\0\1")
