@@ -155,7 +155,9 @@ class Joins:
         """Return what a new life of a class service is told of the schemes it is for."""
         if not _told_of(running):
             return {}
-        return {"with": {name: self._schemes[name].facts for name in self._schemes_for(running)}}
+        known = {name: self._schemes[name].facts for name in self._schemes_for(running)}
+        may_call = running.service.calls or _NONE
+        return {"with": known | {name: {} for name in self._waiting if name.startswith(may_call)}}
 
     # -- what services ask -------------------------------------------------------------------------
 

@@ -271,3 +271,13 @@ def test_a_consumer_that_never_reads_does_not_hold_others_up(up, producer):
         assert vt["dropped"] > 1000
     finally:
         os.close(lazy)
+
+
+def test_orbital_wakes_it_without_any_screen():
+    with base_instance() as up:
+        assert up.daemon("inputd")["state"] == "waiting"
+        os.listdir(up.mount / "orbital")
+        deadline = time.monotonic() + 20
+        while "vt number=2 active=1" not in (up.mount / "input/status").read_text():
+            assert time.monotonic() < deadline, up.log("orbital")
+            time.sleep(0.05)
