@@ -13,6 +13,7 @@ try:
     from daemons.audiod.link import Link
     from daemons.audiod.names import Names
     from daemons.audiod.player import Player
+    from daemons.audiod.recorder import Recorder
     from daemons.audiod.scheme import AudioScheme, ControlScheme
     from daemons.audiod.store import Store
 except ModuleNotFoundError as missing:
@@ -32,18 +33,21 @@ def main() -> None:
         daemon.callback(os.close, proc)
         daemon.readable.append(proc)
         player = Player(daemon.loop, store, daemon.options["volume"], Names(proc).of)
+        recorder = Recorder()
+        player.on_card = recorder.on_card
         link = Link(
             daemon.options["card"],
             daemon.loop,
             daemon.say,
             on_wire=player.on_wire,
-            on_lost=player.on_lost,
+            on_lost=(player.on_lost, recorder.on_lost),
         )
         daemon.callback(link.close)
         player.on_trouble = link.restart
         daemon.on_told = link.on_told
-        for name, kind in zip(daemon.scheme_names, (AudioScheme, ControlScheme), strict=True):
-            daemon.serve(name, kind(player))
+        audio, control = daemon.scheme_names
+        daemon.serve(audio, AudioScheme(player))
+        daemon.serve(control, ControlScheme(player, recorder))
         player.adopt()  # what nobody has opened again
         link.ask()
         daemon.run()

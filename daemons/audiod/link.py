@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from socket import MSG_DONTWAIT
 from typing import Any, Final, TypeVar
@@ -51,10 +51,15 @@ class Wire(Ring):
         if slot is None:
             raise ProtocolError(f"too many calls to {self.name} at once")
         self.put(slot, call)
-        self.flush_drops()
         slot.wake = partial(self._finish, slot, call, done, failed)
-        self.publish()
-        os.eventfd_write(self._bell, 1)
+        self.ring()
+
+    def ring(self) -> None:
+        """Show the daemon what was put, handles to close among it."""
+        if not self.dead:
+            self.flush_drops()
+            self.publish()
+            os.eventfd_write(self._bell, 1)
 
     def _finish(
         self,
@@ -101,14 +106,14 @@ class Link:
         say: Callable[[Mapping[str, Any]], object],
         *,
         on_wire: Callable[[Wire], object],
-        on_lost: Callable[[], object],
+        on_lost: Sequence[Callable[[], object]],
     ) -> None:
         """Do nothing yet; `on_wire` is called with each connection, `on_lost` when it has ended."""
         self.name: Final = name
         self._loop: Final = loop
         self._say: Final = say
         self._on_wire: Final = on_wire
-        self._on_lost: Final = on_lost
+        self._lost: Final = on_lost
         self._line: Line | None = None
         self.wire: Wire | None = None
 
@@ -158,16 +163,19 @@ class Link:
 
     def _on_end(self) -> None:
         """Call again at once: the shim holds the socket at which the next daemon listens."""
-        self.wire = None
-        self._on_lost()
+        self._let_go()
         self.ask()
+
+    def _let_go(self) -> None:
+        self.wire = None
+        for hear in self._lost:
+            hear()
 
     def restart(self) -> None:
         """Begin anew, since the daemon there says what makes no sense."""
         if self.wire is not None:
             self.wire.close()
-            self.wire = None
-            self._on_lost()
+            self._let_go()
             self._loop.at(self._loop.now() + _AGAIN_S, self.ask)
 
     def close(self) -> None:

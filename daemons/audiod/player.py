@@ -50,11 +50,13 @@ class Player:
         self.loop: Final = loop
         self.streams: Final[dict[int, Stream]] = {}  # by number; those with a slot
         self.room_for: Final[dict[int, Callable[[], object]]] = {}  # hear of room, by number
+        self.on_card: Callable[[Wire, int], object] = lambda wire, handle: None
         self.on_trouble: Callable[[], object] = lambda: None  # the card cannot be opened
         self.rate = RATE
         self._ahead = _AHEAD
         self.blocks = 0  # taken by the card
         self.connections = 0
+        self.underruns = 0  # of streams that have ended
         self.mixer: Final = Mixer(BLOCK)
         self._store: Final = store
         self._name_of: Final = name_of
@@ -158,6 +160,7 @@ class Player:
         if stream.closed and not stream.level:
             while stream.waiters:
                 self._waiting.append((self.blocks + self._ahead + 1, stream.waiters.popleft()[1]))
+            self.underruns += stream.underruns
             del self.streams[stream.number]
             self._of_user[stream.caller.uid] -= 1
             stream.detach()
@@ -204,6 +207,7 @@ class Player:
         if wire is not self._wire:
             return
         self._handle, self._busy, self._silence = handle, False, _LINGER
+        self.on_card(wire, handle)
         rate, self._ahead = _told(text)
         if rate != self.rate:
             log.info("the card plays %d frames a second", rate)

@@ -3,6 +3,7 @@
 ```
 /scheme/audio               what is written is played: 16 bits, left and right, 44100 Hz
 /scheme/audio.ctl/in/FORMAT the same for other formats (daemons.audiod.format)
+                 /capture   read: what the card records, from the open on; for root
                  /clients   read: who plays; written: `ID VOLUME`
                  /volume    0 to 100, of all
                  /stats
@@ -21,6 +22,7 @@ from typing import ClassVar, Final
 from daemons.audiod import tables
 from daemons.audiod.format import Format
 from daemons.audiod.player import Player
+from daemons.audiod.recorder import Recorder
 from daemons.audiod.stream import QUEUE, Stream
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
@@ -43,6 +45,7 @@ class Kind(Enum):
 
     FOLDER = auto()
     STREAM = auto()
+    CAPTURE = auto()
     VOLUME = auto()
     CLIENTS = auto()
     STATS = auto()
@@ -51,10 +54,14 @@ class Kind(Enum):
 _MODES: Final = {
     Kind.FOLDER: MODE_DIR | 0o755,
     Kind.STREAM: MODE_CHR | 0o666,
+    Kind.CAPTURE: MODE_CHR | 0o400,
     Kind.VOLUME: MODE_FILE | 0o666,
     Kind.CLIENTS: MODE_FILE | 0o666,
     Kind.STATS: MODE_FILE | 0o444,
 }
+
+
+_TEXTS: Final = (Kind.VOLUME, Kind.CLIENTS, Kind.STATS)
 
 
 class _File:
@@ -112,16 +119,16 @@ class _Schemes(Scheme):
             if file.kind is Kind.STREAM:
                 number = request.inode if isinstance(request, Unheard) else 0
                 file.stream = self._player.open(file.format, request.caller, number)
-            elif file.flags & f.O_RDONLY:
+            elif file.kind in _TEXTS and file.flags & f.O_RDONLY:
                 file.text = self._text(file.kind).encode()
         handle, self._next = self._next, self._next + 1
         self._files[handle] = file
         if file.stream is not None:
-            self._player.room_for[file.stream.number] = self._tell(handle)
-        return Opened(handle, 0 if file.kind in (Kind.STREAM, Kind.FOLDER) else POSITIONED)
+            self._player.room_for[file.stream.number] = self._tell(handle, f.EVENT_WRITE)
+        return Opened(handle, POSITIONED if file.kind in _TEXTS else 0)
 
-    def _tell(self, handle: int) -> Callable[[], None]:
-        return lambda: self.post_fevent(handle, f.EVENT_WRITE)
+    def _tell(self, handle: int, event: int) -> Callable[[], None]:
+        return lambda: self.post_fevent(handle, event)
 
     def dup(self, handle: int, name: Bytes, request: Request) -> Opened:
         """Open a stream of another format beside one; EINVAL for what is no format."""
@@ -273,10 +280,15 @@ class ControlScheme(_Schemes):
     _KINDS: ClassVar = {
         "": Kind.FOLDER,
         "in": Kind.FOLDER,
+        "capture": Kind.CAPTURE,
         "clients": Kind.CLIENTS,
         "volume": Kind.VOLUME,
         "stats": Kind.STATS,
     }
+
+    def __init__(self, player: Player, recorder: Recorder) -> None:
+        super().__init__(player)
+        self._recorder: Final = recorder
 
     def resolve(self, path: str) -> tuple[Kind, Format]:
         """Know the files, and formats below `in`."""
@@ -287,6 +299,43 @@ class ControlScheme(_Schemes):
         if folder != "in":
             raise Refused(e.ENOENT)
         return Kind.STREAM, _format(name, e.ENOENT)
+
+    def openat(
+        self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
+    ) -> Opened:
+        """Open a file; `capture` begins to record, for root: what is said here is nobody else's."""
+        opened = super().openat(parent, path, flags, fcntl_flags, request)
+        if self._file(opened.handle).kind is Kind.CAPTURE and not flags & f.O_STAT:
+            if request.caller.uid != 0 or flags & f.O_WRONLY:
+                self.on_close(opened.handle)
+                raise Refused(e.EACCES)
+            self._recorder.add(opened.handle, self._tell(opened.handle, f.EVENT_READ))
+        return opened
+
+    def on_close(self, handle: int) -> None:
+        """Forget the handle."""
+        self._recorder.remove(handle)
+        super().on_close(handle)
+
+    def read(
+        self, handle: int, size: int, offset: int, fcntl_flags: int, request: Request
+    ) -> bytes:
+        """Return a text, or what was recorded."""
+        if self._file(handle).kind is not Kind.CAPTURE:
+            return super().read(handle, size, offset, fcntl_flags, request)
+        reader = self._recorder.readers.get(handle)
+        if reader is None:
+            raise Refused(e.EBADF)
+        if not reader.waiting and size:
+            raise Refused(e.EWOULDBLOCK)
+        return reader.take(size)
+
+    def fevent(self, handle: int, mask: int) -> int:
+        """Be ready to read `capture` when something was recorded."""
+        reader = self._recorder.readers.get(handle)
+        if reader is None:
+            return super().fevent(handle, mask)
+        return mask & f.EVENT_READ if reader.waiting else 0
 
     def getdents(self, handle: int, request: Request) -> Sequence[Entry]:
         """List the files; of the formats a few, since all have a name."""

@@ -46,6 +46,6 @@ def stats(player: Player) -> str:
         "blocks": player.blocks,
         "clipped": player.mixer.clipped,
         "streams": len(player.streams),
-        "underruns": sum(one.underruns for one in player.streams.values()),
+        "underruns": player.underruns + sum(one.underruns for one in player.streams.values()),
     }
     return "".join(f"{name} {value}\n" for name, value in facts.items())

@@ -165,9 +165,9 @@ def peak(samples, rate=RATE):
 
 
 def edits(found, wanted):
-    """Tell how `found` differs from `wanted`: ("more" or "lost", at which frame, how many).
+    """Tell how `found` differs from `wanted`: what, at which frame of it, how many frames.
 
-    What is silent in `found` and not in `wanted` is a pause, and then more or less may follow.
+    A "pause" is silence that was not wanted, "more" is there again, "lost" is missing.
     """
     made, i, j = [], 0, 0
     while i < len(found) and j < len(wanted):
@@ -179,7 +179,7 @@ def edits(found, wanted):
             break
         quiet = found[i:].any(axis=1).argmax()
         if quiet:
-            made.append(("more", j, int(quiet)))
+            made.append(("pause", j, int(quiet)))
             i += int(quiet)
             continue
         more, lost = _seek(found[i:], wanted[j : j + 16]), _seek(wanted[j:], found[i : i + 16])
