@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from redbear_host.daemon import Daemon
-from redbear_host.errors import ConfigError
 
 try:
     from daemons.audiod.link import Link
@@ -17,9 +17,9 @@ try:
     from daemons.audiod.scheme import AudioScheme, ControlScheme
     from daemons.audiod.store import Store
 except ModuleNotFoundError as missing:
-    raise ConfigError(
-        f"audiod needs {missing.name}, which is not installed", "pip install 'redbear-host[sound]'"
-    ) from missing
+    raise SystemExit(
+        f"audiod needs {missing.name}, which is not installed: pip install 'redbear-host[sound]'"
+    ) from None
 
 _NICE: Final = -11  # what others compute can wait some milliseconds, and sound cannot
 
@@ -27,7 +27,8 @@ _NICE: Final = -11  # what others compute can wait some milliseconds, and sound 
 def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        with suppress(PermissionError):  # in a container, which may not let root do that
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
         store = Store.open(Path(daemon.facts["scratch"]) / "audiod" / "streams")
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         daemon.callback(os.close, proc)

@@ -143,7 +143,7 @@ class Player:
         waiting = [one for one in self._waiting if one[1] is not request]
         self._waiting.clear()
         self._waiting.extend(waiting)
-        request.refuse(e.EINTR)
+        request.refuse(e.ECANCELED)
 
     def close(self, stream: Stream) -> None:
         """Play what is queued to the end; then the stream is no more."""
@@ -290,14 +290,14 @@ class Player:
         if self._rested and not self._waiting:
             return
         self._rested = self._busy = True
-        told = partial(self._on_rest, wire, len(self._waiting))
+        told = partial(self._on_rest, wire)
         wire.perform(calls.fsync(self._handle), told, told)
 
-    def _on_rest(self, wire: Wire, due: int, _: int) -> None:
+    def _on_rest(self, wire: Wire, _: int) -> None:
         if wire is not self._wire:
             return
         self._busy = False
-        for _ in range(min(due, len(self._waiting))):
+        while self._waiting:  # also who came meanwhile: no block was sent since
             self._waiting.popleft()[1].answer(None)
         self._pump()
 
