@@ -97,13 +97,13 @@ class _Bits:
             raise ValueError(f"a picture of {width} by {height} pixels")
         if stride < least or stride % 4 or stride > 4 * (MAX_SIDE + 1):
             raise ValueError(f"rows of {stride} bytes for {width} pixels")
-        with memoryview(memory) as view:
-            if view.nbytes < stride * height:
-                raise ValueError(f"{view.nbytes} bytes for {height} rows of {stride}")
         # Keeps the exporter alive and its memory where it is: a mapping that is in use by an
         # exported buffer refuses to be closed.
-        self._held: Any = (ctypes.c_char * (stride * height)).from_buffer(memory)
-        self.address: int = ctypes.addressof(self._held)
+        view = memoryview(memory)
+        if view.nbytes < stride * height or view.readonly or not view.contiguous:
+            raise ValueError(f"{view.nbytes} bytes for {height} rows of {stride}")
+        self._held: memoryview | None = view
+        self.address: int = address_of(view)
         self.width, self.height, self.stride = width, height, stride
         self.handle: ctypes.c_void_p | None = None
         self._make(kind)
@@ -124,7 +124,9 @@ class _Bits:
     def close(self) -> None:
         """Let the memory go; the picture must not be used any more."""
         self.close_handle()
-        self._held = None
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
     def close_handle(self) -> None:
         """Let pixman forget the picture, not its memory."""

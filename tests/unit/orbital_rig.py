@@ -171,7 +171,7 @@ def open_window(
 def pixels_of(window: Window) -> memoryview:
     """The memory of a window, as its client would draw in it."""
     assert window.image is not None
-    return memoryview(window.image._held).cast("B")
+    return window.image._held.cast("B")
 
 
 def at(desktop: Desktop, x: int, y: int) -> None:

@@ -52,7 +52,7 @@ class Scene:
         rng, desktop = self.rng, self.desktop
         windows = desktop.list()
         what = rng.randint(0, 15)
-        if what < 3 and len(windows) < 12 or not windows:
+        if (what < 3 and len(windows) < 12) or not windows:
             letters = rng.choice(("", "t", "r", "l", "lt", "b", "f", "lb", "rs", "ls"))
             place = (
                 rng.randint(-60, 200),
