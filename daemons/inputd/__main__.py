@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 
 from daemons.inputd.desk import Desk
-from daemons.inputd.devices import Devices
+from daemons.inputd.devices import open_devices
 from daemons.inputd.keymaps import KEYMAPS
 from daemons.inputd.news import News
 from daemons.inputd.scheme import InputScheme
 from daemons.inputd.state import State, make_memory
 from daemons.inputd.typist import Typist
 from redbear_host.daemon import Daemon
-from redbear_host.errors import ConfigError
 from redbear_host.toml_table import did_you_mean
 
 _WAIT_S = 5.0  # for those who had a VT and lost it with our predecessor
@@ -24,14 +23,8 @@ def main() -> None:
         state = _state(daemon)
         daemon.callback(state.close)
         desk = Desk(Typist(list(KEYMAPS.values())[state.keymap]), state)
-        devices = Devices()
-        if daemon.options["devices"]:
-            # The package is loaded only where it is needed: a restart is waited for.
-            from daemons.inputd.linux import LinuxDevices
-
-            devices = LinuxDevices(daemon.options["devices"], desk, state, daemon.loop)
-            daemon.callback(devices.close)
-            devices.open()
+        devices = open_devices(daemon.options["devices"], desk, state, daemon.loop)
+        daemon.callback(devices.close)
         news = News(desk, devices, daemon)
         scheme = InputScheme(desk, devices)
         daemon.serve(daemon.scheme_names[0], scheme)
@@ -44,7 +37,7 @@ def _state(daemon: Daemon) -> State:
     """Return what a predecessor has left, or memory that the shim keeps from now on."""
     name = daemon.options["keymap"]
     if name not in KEYMAPS:
-        raise ConfigError(f"there is no keymap {name!r}", did_you_mean(name, KEYMAPS))
+        raise SystemExit(f"there is no keymap {name!r}; {did_you_mean(name, KEYMAPS)}")
     kept = daemon.kept.get("state")
     fd = make_memory() if kept is None else kept
     state = State(fd)

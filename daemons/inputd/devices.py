@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daemons.inputd.desk import Desk
+    from daemons.inputd.state import State
+    from redbear_host.scheme.loop import Loop
+
+log = logging.getLogger(__name__)
 
 
 class Devices:
@@ -30,3 +39,21 @@ class Devices:
 
     def close(self) -> None:
         """Close all."""
+
+
+def open_devices(wanted: str, desk: Desk, state: State, loop: Loop) -> Devices:
+    """Open those that are named; nothing is loaded for none: a restart is waited for."""
+    if not wanted:
+        return Devices()
+    try:
+        from daemons.inputd.linux import LinuxDevices
+    except ModuleNotFoundError as missing:
+        log.error(
+            "%s is left to Linux: that takes the package %s, which is not installed; "
+            "pip install 'redbear-host[input]'",
+            *(wanted, missing.name),
+        )
+        return Devices()
+    devices = LinuxDevices(wanted, desk, state, loop)
+    devices.open()
+    return devices

@@ -19,15 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-try:
-    from evdev import InputDevice
-except ImportError as missing:
-    from redbear_host.errors import ConfigError
-
-    raise ConfigError(
-        "inputd reads Linux's devices by the package evdev, which is not installed",
-        "pip install 'redbear-host[input]'",
-    ) from missing
+from evdev import InputDevice
 
 from daemons.inputd.desk import Desk
 from daemons.inputd.devices import Devices

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import struct
+import sys
 
 import pytest
 from asked import Asked, errno_of
@@ -24,13 +25,14 @@ from input_rig import (
 )
 
 from daemons.inputd.consumer import MOST
-from daemons.inputd.devices import Devices
+from daemons.inputd.devices import Devices, open_devices
 from daemons.inputd.news import News
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.orbital import PRESSED
 from redbear_host.abi.scancodes import Key
 from redbear_host.daemon import SeatGrant
+from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.request import Caller, Unheard
 from redbear_host.scheme.scheme import ROOT
 
@@ -296,6 +298,19 @@ def test_what_the_shim_says_of_displays_and_of_the_screen(desk):
     assert not devices.rests
     News(desk.desk, devices, Told(SeatGrant({}, 7, False)))
     assert devices.rests, "a successor begins while somebody else has the screen"
+
+
+def test_without_the_package_devices_are_left_to_linux_and_the_log_says_how(
+    desk, monkeypatch, caplog
+):
+    monkeypatch.delitem(sys.modules, "daemons.inputd.linux", raising=False)
+    monkeypatch.setitem(sys.modules, "evdev", None)
+    devices = open_devices("all", desk.desk, desk.state, Loop())
+    assert type(devices) is Devices
+    assert "pip install" in caplog.text
+    caplog.clear()
+    assert type(open_devices("", desk.desk, desk.state, Loop())) is Devices
+    assert not caplog.text
 
 
 def test_a_successor_gives_everybody_his_terminal_and_lets_go_of_keys():
