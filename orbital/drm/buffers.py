@@ -60,10 +60,18 @@ class DumbBuffer:
         return added.fb_id
 
     def export(self) -> int:
-        """Return a dma-buf of it, the buffer's own: who has that, has this memory and no card."""
+        """Return a dma-buf of it, the buffer's own: who has that, has this memory and no card.
+
+        `OSError` where it cannot be mapped: qxl's can be handed over, and that is all.
+        """
         if self._dmabuf < 0:
             handed = uapi.drm_prime_handle(handle=self.handle, flags=os.O_RDWR | os.O_CLOEXEC)
             call(self._fd, uapi.IOCTL_PRIME_HANDLE_TO_FD, handed, to="export a buffer")
+            try:
+                mmap.mmap(handed.fd, len(self._map)).close()
+            except OSError:
+                os.close(handed.fd)
+                raise
             self._dmabuf = handed.fd
         return self._dmabuf
 

@@ -1,7 +1,7 @@
 """Names a list may use for the arguments of system calls.
 
 Ref: linux uapi asm-generic/{fcntl,ioctls,mman-common}.h, linux/{fcntl,fuse,if_tun,memfd,sockios}.h;
-VFIO's are in redbear_host.hw.vfio.ioctls, DRM's are those of orbital.drm.uapi (a test compares them).
+VFIO's are in redbear_host.hw.vfio.ioctls; a test compares DRM's with orbital.drm.uapi.
 """
 
 from __future__ import annotations

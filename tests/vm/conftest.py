@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("function_suite", "nvme_probe", "rig", "guest_machine", "monitor")
+pytest.register_assert_rewrite(
+    "function_suite", "nvme_probe", "rig", "guest_machine", "monitor", "kms_desk"
+)
 
 from guest_machine import ARENA, DISK, SSD, VfioRig, wait_for  # noqa: E402 - rewritten, by now
 
