@@ -38,9 +38,9 @@ def automatic(
         if (x, y) not in taken:
             break
         x, y = x + STEP, y + STEP
-        if x >= area.right - STEP:
+        if x + width > area.right:
             x = area.x + x % STEP
-        if y >= area.bottom - STEP:
+        if y + height > area.bottom:
             y = least + y % STEP
     return x, y
 
