@@ -213,14 +213,15 @@ class Card:
         try:
             causes = self._controller.causes()
             self._heard = True
-            if not causes.SIS and not causes.CIS:
-                self._count_vain()
-                return
-            self._vain = 0
+            before, said = self._steps, False
             if causes.CIS:
-                self._hear()
+                said = self._hear()
             if causes.SIS:
                 self._look(self._clock.now())
+            if said or self._steps > before:
+                self._vain = 0
+            else:
+                self._count_vain()
         except Gone:
             self.leave()
         except DeviceError as error:
@@ -235,10 +236,12 @@ class Card:
             self._controller.mask()
             self._due = self._clock.now()
 
-    def _hear(self) -> None:
-        """Take what codecs say unasked; jacks are felt a little later, when they are at rest."""
-        if self._jacks.told(self._controller.hear()):
+    def _hear(self) -> bool:
+        """Take what codecs say unasked, if anything; jacks are felt later, once they rest."""
+        said = self._controller.hear()
+        if self._jacks.told(said):
             self._feel_at = min(self._feel_at, self._clock.now() + SETTLES_S)
+        return bool(said)
 
     def _look(self, now: float) -> None:
         """Follow both streams, and tell who waits for them."""

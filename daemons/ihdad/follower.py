@@ -74,6 +74,12 @@ class Follower:
         due = (now - self._stepped) / self._each
         return steps if steps <= due * _FAST + _SLACK else -1
 
+    def reached(self, now: float) -> int:
+        """Return the sub-buffer it has begun last; by our clock, where it tells nonsense."""
+        if not self._strange:
+            return self.at
+        return self.at + int((now - self._stepped) / self._each) + 1
+
     def trouble(self, now: float) -> str:
         """Say why the controller cannot be trusted any more, if so."""
         if self._strange >= _STRANGE_MOST:

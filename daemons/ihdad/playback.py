@@ -16,7 +16,7 @@ from daemons.ihdad.stream import BUFFER, SUB_BUFFERS, Stream
 AHEAD: Final = 3  # sub-buffers
 START_S: Final = 0.01  # it begins with fewer ahead when nobody has written for so long
 IDLE: Final = 64  # sub-buffers of silence, 0.75 s, after which the stream is stopped
-_CLOSE: Final = 512  # bytes before the end of a sub-buffer, where the next may be fetched already
+_CLOSE: Final = 256  # bytes before the end of a sub-buffer, where the next may be fetched already
 _SILENCE: Final = bytes(BUFFER)
 
 
@@ -52,28 +52,29 @@ class Playback:
 
     def put(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Write one sub-buffer; the caller has asked for room."""
-        if not self._waiting:
-            self._begin(now)
+        if self.runs:
+            self._skip()
+        elif not self._waiting:
+            self.follower.begin(now)
+            self._end = 0
+            self.start_by = now + START_S
+        self._finishing, self._quiet = False, 0
         self.stream.slots[self._end % SUB_BUFFERS][:] = data
-        self._finishing = False
         self._waiting.append(self._end)
         self._end += 1
         self.written += 1
         if not self.runs and self.ahead >= AHEAD:
             self._start(now)
 
-    def _begin(self, now: float) -> None:
-        """Find the place for the first sub-buffer after a silence."""
-        self._quiet = 0
-        if self.runs:
-            # The controller may have fetched the beginning of the one that follows.
-            now_at = self.follower.peek()
-            late = now_at % BUFFER > BUFFER - _CLOSE
-            self._end = max(self._end, now_at // BUFFER + 1 + late)
-        else:
-            self.follower.begin(now)
-            self._end = 0
-            self.start_by = now + START_S
+    def _skip(self) -> None:
+        """Leave out what the controller may have begun to fetch, whether it has told so or not."""
+        reached = self.follower.peek()
+        begun = reached % BUFFER > 0  # one that stands between two waits for us: QEMU's does
+        late = reached % BUFFER > BUFFER - _CLOSE
+        first = reached // BUFFER + begun + late
+        if first > self._end:
+            self.underruns += bool(self._waiting) and not self._finishing
+            self._end = first
 
     def finish(self, now: float) -> None:
         """Nothing more is coming for now."""
@@ -118,7 +119,7 @@ class Playback:
 
     def interrupt(self, now: float) -> None:
         """Take what was not begun into a stream that starts over, after a reset."""
-        at = self.follower.at
+        at = self.follower.reached(now)
         while self._waiting and self._waiting[0] <= at and self.runs:
             self._waiting.popleft()
             self.played += 1

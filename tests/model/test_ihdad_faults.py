@@ -328,8 +328,11 @@ def test_one_lost_interrupt_is_not_noticed(bench: Bench) -> None:
     assert len(fed(bench)) > 40
 
 
-def test_an_interrupt_that_is_stuck_is_given_up_and_the_card_polled(bench: Bench) -> None:
-    bench.model.faults.append(Fault(Misdeed.STUCK_INTERRUPT, times=1))
+@pytest.mark.parametrize("misdeed", [Misdeed.STUCK_INTERRUPT, Misdeed.STUCK_CAUSE])
+def test_an_interrupt_that_is_stuck_is_given_up_and_the_card_polled(
+    bench: Bench, misdeed: Misdeed
+) -> None:
+    bench.model.faults.append(Fault(misdeed))
     assert len(fed(bench)) > 40
     assert bench.card.statistics()["DRIVER_VAIN_INTERRUPTS"] > 200
     before = bench.interrupts

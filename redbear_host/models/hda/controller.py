@@ -301,6 +301,8 @@ class HdaModel:
                 bits |= 1 << number
         if self.get(RIRBSTS, 1) & 5:
             bits |= 1 << 30
+        if self._peek(Misdeed.STUCK_CAUSE):
+            bits |= 1 << INPUTS
         return bits | 1 << 31 if bits else 0
 
     def _interrupt(self) -> None:

@@ -16,6 +16,7 @@ class Misdeed(Enum):
     GARBAGE = auto()  # an answer is `value`
     LOSE_INTERRUPT = auto()  # a sub-buffer ends without one
     STUCK_INTERRUPT = auto()  # the line stays up whatever is done
+    STUCK_CAUSE = auto()  # a stream claims to have something to say whatever is done
     POSITION = auto()  # the position is told as `value`
     UNTOLD = auto()  # the position buffer is not written
     STALL = auto()  # streams run and do not move
