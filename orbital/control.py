@@ -26,6 +26,7 @@ from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.desktop import Desktop
 from orbital.files import ClipboardFile, OpenFile
+from orbital.gate import Gate
 from orbital.memory import WORD
 from orbital.orders import Orders
 from orbital.paths import write_flags
@@ -33,7 +34,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
 from redbear_host.errors import Refused
-from redbear_host.scheme.request import Request
+from redbear_host.scheme.request import Later, Request
 from redbear_host.scheme.scheme import POSITIONED, ROOT, Bytes, Entry, Opened, Scheme
 
 _PNG: Final = ".png"
@@ -54,8 +55,10 @@ class ControlScheme(Scheme):
         desktop: Desktop,
         clients: Clients,
         clipboard: Clipboard,
+        gate: Gate,
         operators: Collection[int],
     ) -> None:
+        self._gate: Final = gate
         self._desktop: Final = desktop
         self._clients: Final = clients
         self._clipboard: Final = clipboard
@@ -76,7 +79,7 @@ class ControlScheme(Scheme):
 
     def openat(
         self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
-    ) -> Opened:
+    ) -> Opened | Later:
         """Open a file; EACCES for everyone but operators."""
         if request.caller.uid not in self._operators:
             raise Refused(e.EACCES)
@@ -84,8 +87,10 @@ class ControlScheme(Scheme):
         if not isinstance(above, _Folder):
             raise Refused(e.ENOTDIR)
         path = f"{above.name}/{path}".strip("/")
-        looks = bool(flags & f.O_STAT)
-        file = self._find(path, looks)
+        return self._gate.pass_(request, lambda: self._open(path, flags))
+
+    def _open(self, path: str, flags: int) -> Opened:
+        file = self._find(path, bool(flags & f.O_STAT))
         if isinstance(file, _Folder) and flags & f.O_WRONLY:
             raise Refused(e.EISDIR)
         if not isinstance(file, _Folder) and flags & f.O_DIRECTORY:

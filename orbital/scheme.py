@@ -25,12 +25,13 @@ from orbital.files import (
     SizeFile,
     WindowFile,
 )
+from orbital.gate import Gate
 from orbital.paths import LAST, Look, OwnPath, SizePath, WindowPath, look, parse
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.stat import Stat
 from redbear_host.errors import Refused
-from redbear_host.scheme.request import Request, Unheard
+from redbear_host.scheme.request import Later, Request, Unheard
 from redbear_host.scheme.scheme import (
     CACHED,
     POSITIONED,
@@ -50,7 +51,10 @@ class OrbitalScheme(Scheme):
     replays: ClassVar[bool] = True
     reopens: ClassVar[bool] = True
 
-    def __init__(self, desktop: Desktop, clients: Clients, clipboard: Clipboard) -> None:
+    def __init__(
+        self, desktop: Desktop, clients: Clients, clipboard: Clipboard, gate: Gate
+    ) -> None:
+        self._gate: Final = gate
         self._desktop: Final = desktop
         self._clients: Final = clients
         self._clipboard: Final = clipboard
@@ -66,7 +70,7 @@ class OrbitalScheme(Scheme):
 
     def openat(
         self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request
-    ) -> Opened:
+    ) -> Opened | Later:
         """Open a window, or one of the other files.
 
         EINVAL for a path that is none, EACCES for what is somebody else's, ENOENT for a window that
@@ -81,13 +85,14 @@ class OrbitalScheme(Scheme):
             wanted = parse(path)
         except ValueError as error:
             raise Refused(e.EINVAL, str(error)) from None
+        number = request.inode if isinstance(request, Unheard) else 0
         match wanted:
             case SizePath(display):
-                return self._open_size(display)
+                return self._gate.pass_(request, lambda: self._open_size(display))
             case OwnPath():
                 return self._open_own(wanted, owner, flags)
             case WindowPath():
-                return self._open_window(wanted, owner, request)
+                return self._gate.pass_(request, lambda: self._open_window(wanted, owner, number))
 
     def _look(self, path: str, flags: int, owner: Owner) -> Opened:
         kind = look(path)
@@ -136,9 +141,8 @@ class OrbitalScheme(Scheme):
         self._files[opened.handle].flags = flags & f.O_ACCMODE
         return opened
 
-    def _open_window(self, wanted: WindowPath, owner: Owner, request: Request) -> Opened:
+    def _open_window(self, wanted: WindowPath, owner: Owner, number: int) -> Opened:
         """Open a window, or on behalf of a predecessor's client the one that it had."""
-        number = request.inode if isinstance(request, Unheard) else 0
         client = self._clients.get(number)
         if client is None or client.owner != owner:
             client = self._clients.open(wanted, owner, 0 if client is not None else number)

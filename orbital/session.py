@@ -13,6 +13,7 @@ from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.control import ControlScheme
 from orbital.desktop import Desktop
+from orbital.gate import Gate
 from orbital.input import NAME as INPUT
 from orbital.input import Consumer
 from orbital.outputs import Kind
@@ -55,12 +56,19 @@ class Session:
         daemon.callback(self._screens.close)
         most = options["memory"] << 20
         self._clients: Final = Clients(self.desktop, self._shim, daemon.kept, most)
+        self._gate: Final = Gate()
         self._clipboard: Final = Clipboard()
         self._clipboard.on_changed = self._on_clipboard
         self.desktop.keys.clipboard_size = lambda: max(len(self._clipboard) - 1, 0)
-        self._scheme: Final = OrbitalScheme(self.desktop, self._clients, self._clipboard)
+        self._scheme: Final = OrbitalScheme(
+            self.desktop, self._clients, self._clipboard, self._gate
+        )
         self._control: Final = ControlScheme(
-            self.desktop, self._clients, self._clipboard, _operators(options["operators"])
+            self.desktop,
+            self._clients,
+            self._clipboard,
+            self._gate,
+            _operators(options["operators"]),
         )
         self.desktop.on_list = self._on_list
         self._consumer: Final = Consumer(self._shim, daemon.loop, self.desktop.input)
@@ -79,7 +87,7 @@ class Session:
     def serve(self) -> None:
         """Serve both schemes, and begin with what there is."""
         daemon = self._daemon
-        self._screens.on_settled = self._clients.put_back
+        self._screens.on_settled = self._on_settled
         for name in daemon.facts.get("with", {}):
             self._on_with(name)
         daemon.serve(self._scheme.name, self._scheme)
@@ -89,6 +97,10 @@ class Session:
         self._loop.at(now + wait, self._start_alone)
         if daemon.life > 1:
             self._loop.at(now + _ORPHANS_S, self._close_orphans)
+
+    def _on_settled(self) -> None:
+        self._clients.put_back()
+        self._gate.open()
 
     def _start_alone(self) -> None:
         """Do without inputd, if it has given us no terminal; it may yet."""

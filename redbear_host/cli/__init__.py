@@ -35,6 +35,7 @@ from redbear_host.toml_table import did_you_mean
 VERBS: Final = (
     *("up", "down", "add", "remove", "status", "devices", "doctor", "logs", "lab", "run"),
     *("ls", "cat", "ps", "top", "trace", "pty", "input", "net", "netctl", "vnc", "audio"),
+    *("orbital",),
 )
 
 BUG: Final = 1

@@ -10,6 +10,7 @@ from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.control import ControlScheme
 from orbital.desktop import Desktop
+from orbital.gate import Gate
 from orbital.outputs.headless import Headless
 from orbital.scheme import OrbitalScheme
 from redbear_host.abi import flags as f
@@ -46,11 +47,15 @@ class Desk:
         self.output = Headless(Loop(), *SIZE, 60)
         self.clients = Clients(self.desktop, self.shim, self.shim.hand_over(), memory)
         self.clipboard = Clipboard()
-        self.scheme = OrbitalScheme(self.desktop, self.clients, self.clipboard)
-        self.control = ControlScheme(self.desktop, self.clients, self.clipboard, operators)
+        self.gate = Gate()
+        self.scheme = OrbitalScheme(self.desktop, self.clients, self.clipboard, self.gate)
+        self.control = ControlScheme(
+            self.desktop, self.clients, self.clipboard, self.gate, operators
+        )
         self.desktop.on_list = self.control.note_list
         self.desktop.add_output(self.output)
         self.clients.put_back()
+        self.gate.open()
 
     def open(self, path, pid=1, uid=0, flags=f.O_RDWR, scheme=None):
         asked = Asked(uid, pid)
