@@ -6,7 +6,8 @@ presses Ctrl+Alt+F2) and never by Orbital's leave: one that hangs loses the scre
 When its process ends, however it does, the cards are closed, so that Linux's console has them
 again, and the terminal shows text.
 
-A daemon with `seat` among its `asks` hears of it; one whose option `cards` names some gets them:
+A daemon with `seat` among its `asks` hears of it; one whose option `cards` names some gets them.
+So it is with Linux's own frame buffer, which has no master, and the option `framebuffer`:
 
 ```
 set-up           "seat": {"cards": {NAME: index of the descriptor}, "vt": 7, "active": bool}
@@ -224,7 +225,7 @@ class Seat:
         if self._waits_for:
             log.warning("%s does not let go of the screen", ", ".join(sorted(self._waits_for)))
         self._wait_no_more()
-        for name, fd in self._cards.items():
+        for name, fd in self._mastered():
             try:
                 fcntl.ioctl(fd, _DROP_MASTER)
             except OSError as error:
@@ -235,7 +236,7 @@ class Seat:
     def _acquire(self, attempts: float) -> None:
         """Become master of all cards; who had the screen may take a moment to let go."""
         self._timer = None
-        for name, fd in self._cards.items():
+        for name, fd in self._mastered():
             try:
                 fcntl.ioctl(fd, _SET_MASTER)
             except OSError as error:
@@ -247,6 +248,10 @@ class Seat:
                 return
         self._active = True
         self._tell("acquired", self._heirs)
+
+    def _mastered(self) -> list[tuple[str, int]]:
+        """Return the cards that one process at a time is the master of."""
+        return [(name, fd) for name, fd in self._cards.items() if not _is_framebuffer(name)]
 
     def _wait_no_more(self) -> None:
         self._waits_for = set()
@@ -261,6 +266,8 @@ class Seat:
 
 def cards_of(options: Mapping[str, Any]) -> list[str]:
     """Return the cards that a daemon's options name, if it is to show anything there."""
+    if "framebuffer" in options:
+        return str(options["framebuffer"]).removeprefix("/dev/").split()
     if options.get("output", "auto") not in ("auto", "kms"):
         return []
     return str(options.get("cards", "")).split()
@@ -268,6 +275,8 @@ def cards_of(options: Mapping[str, Any]) -> list[str]:
 
 def open_card(name: str) -> int:
     """Open `card0` below /dev/dri and be its master; `ConfigError` says why that cannot be."""
+    if _is_framebuffer(name):
+        return _open_framebuffer(Path("/dev", name))
     path = _FOLDER / name
     try:
         if "/" in name or not path.is_char_device():
@@ -287,6 +296,20 @@ def open_card(name: str) -> int:
             "end that program, or leave the card out",
         ) from error
     return fd
+
+
+def _is_framebuffer(name: str) -> bool:
+    return name.startswith("fb")
+
+
+def _open_framebuffer(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        there = " ".join(sorted(each.name for each in Path("/dev").glob("fb*"))) or "none"
+        raise ConfigError(
+            f"{path} cannot be used: {error.strerror}", f"frame buffers on this machine: {there}"
+        ) from error
 
 
 def _whose(name: str, error: OSError) -> str:

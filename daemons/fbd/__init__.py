@@ -1,0 +1,1 @@
+"""fbd: a frame buffer that Linux has already (efifb, vesafb, simpledrm), as a display."""
