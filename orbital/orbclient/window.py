@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
-from typing import Final, Self
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Self, TypeVar
 
 from orbital.orbclient.events import RECORD, Event, decode
 from orbital.pixels import Image
@@ -18,6 +19,11 @@ from redbear_host.abi.orbital import LETTERS, WindowFlag
 _AT_ONCE: Final = 64  # events fetched by one read
 _PAGE: Final = 4096
 _PLAIN: Final = WindowFlag(0)
+_AGAIN_S: Final = 5.0  # for Orbital to come back
+# Nobody listens, or whoever listens does not serve yet.
+_NOT_YET: Final = (errno.EIO, errno.ENODEV, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT)
+
+_Result = TypeVar("_Result")
 
 
 def _root(display: str) -> str:
@@ -55,12 +61,13 @@ class Window:
         """
         # Asynchronous always: whoever waits does so in `events`, for a time or beside other things.
         letters = "".join(c for c, flag in LETTERS.items() if (flags | WindowFlag.ASYNC) & flag)
-        path = f"{_root(display)}/{letters}/{x}/{y}/{width}/{height}/{title}"
-        self._fd: Final = redox.open(path, f.O_RDWR | f.O_CLOEXEC)
+        self._root: Final = _root(display)
+        self._fd = self._open(f"{letters}/{x}/{y}/{width}/{height}/{title}")
         self._queue: redox.EventQueue | None = None
         self._mapping: redox.Mapping | None = None
         self._picture: Image | None = None
         try:
+            self._number: Final = redox.fstat(self._fd).st_ino
             self._learn()
             self._map()
         except BaseException:
@@ -81,10 +88,39 @@ class Window:
             self._queue = None
         self._fd.close()
 
+    def _open(self, path: str) -> redox.Fd:
+        return redox.open(f"{self._root}/{path}", f.O_RDWR | f.O_CLOEXEC)
+
+    def _kept(self, call: Callable[[redox.Fd], _Result]) -> _Result:
+        """Do something with the window; once more, if Orbital has been started again meanwhile.
+
+        It still has the window then, and the same memory.
+        """
+        try:
+            return call(self._fd)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+        until = time.monotonic() + _AGAIN_S
+        while True:
+            try:
+                again = self._open(f"own/{self._number}")
+                break
+            except OSError as error:
+                if error.errno not in _NOT_YET or time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+        old, self._fd = self._fd, again
+        if self._queue is not None:
+            self._queue.unsubscribe(old)
+            self._queue.subscribe(again, f.EVENT_READ, self)
+        old.close()
+        return call(again)
+
     # -- what it is ----------------------------------------------------------------------------
 
     def _learn(self) -> None:
-        _, x, y, width, height, title = redox.fpath(self._fd).split("/", 5)
+        _, x, y, width, height, title = self._kept(redox.fpath).split("/", 5)
         self.place = Rect(int(x), int(y), int(width), int(height))
         self._title = title
 
@@ -122,7 +158,7 @@ class Window:
         length = -(-width * height * 4 // _PAGE) * _PAGE
         if not length:
             return
-        self._mapping = redox.fmap(self._fd, length)
+        self._mapping = self._kept(lambda fd: redox.fmap(fd, length))
         self._picture = Image(width, height, self._mapping.memory)
 
     def _unmap(self) -> None:
@@ -130,7 +166,8 @@ class Window:
             self._picture.close()
             self._picture = None
         if self._mapping is not None:
-            self._mapping.close()
+            with suppress(OSError):  # it was mapped from a daemon that is no more
+                self._mapping.close()
             self._mapping = None
 
     def resize(self, width: int, height: int) -> None:
@@ -147,13 +184,13 @@ class Window:
         if damage:
             self.command("Y" + "".join(f",{r.x},{r.y},{r.width},{r.height}" for r in damage))
         else:
-            redox.fsync(self._fd)
+            self._kept(redox.fsync)
 
     # -- what it can be told -------------------------------------------------------------------
 
     def command(self, text: str) -> None:
         """Write one of the scheme's commands; `OSError` (EINVAL) if it is none."""
-        redox.write(self._fd, text.encode())
+        self._kept(lambda fd: redox.write(fd, text.encode()))
 
     def move(self, x: int, y: int) -> None:
         """Go to another place of the desktop."""
@@ -180,7 +217,7 @@ class Window:
     @property
     def clipboard(self) -> bytes:
         """What was copied last, here or elsewhere; `OSError` (EACCES) if it is not ours to see."""
-        with redox.dup(self._fd, b"clipboard") as fd:
+        with self._kept(lambda fd: redox.dup(fd, b"clipboard")) as fd:
             found = b""
             while part := redox.read(fd, 1 << 16):
                 found += part
@@ -188,7 +225,7 @@ class Window:
 
     @clipboard.setter
     def clipboard(self, data: bytes) -> None:
-        with redox.dup(self._fd, b"clipboard") as fd:
+        with self._kept(lambda fd: redox.dup(fd, b"clipboard")) as fd:
             redox.write(fd, data)
 
     # -- what happens --------------------------------------------------------------------------
@@ -222,4 +259,4 @@ class Window:
         return found
 
     def _read(self) -> list[Event]:
-        return list(decode(redox.read(self._fd, _AT_ONCE * RECORD)))
+        return list(decode(self._kept(lambda fd: redox.read(fd, _AT_ONCE * RECORD))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,11 +27,12 @@ from orbital.programs.keyboard import Keyboard
 from orbital.programs.letters import Letters
 from orbital.programs.program import Program, started
 from orbital.programs.selection import Selection
-from orbital.programs.terminal import APPLICATION_KEYS, BRACKETED_PASTE, Terminal
+from orbital.programs.terminal import Terminal
 
 _PASTE: Final = 3
 _BOTH: Final = (1, 2)  # copy and cut are the same here
 _SHELL: Final = "/bin/sh"
+_NOTCH: Final = 3  # lines that the wheel goes
 
 
 class OrbTerm(Program):
@@ -45,7 +45,7 @@ class OrbTerm(Program):
         self._keyboard: Final = Keyboard()
         self._selection: Final = Selection()
         self._focused = False
-        self._cursor = (0, 0)  # where it was drawn: column, row
+        self._cursor: tuple[int, int] | None = None  # where it was drawn: column, row
         self._title = window.title
         self.watch(terminal.fd, self._read)
         self.every(0.25, self._look_after)
@@ -68,8 +68,7 @@ class OrbTerm(Program):
         terminal = self._terminal
         match event:
             case Key():
-                application = APPLICATION_KEYS in terminal.screen.mode
-                self._type(self._keyboard.bytes_of(event, application))
+                self._type(self._keyboard.bytes_of(event, terminal.screen.application_keys))
             case TextInput(character):
                 self._type(character.encode())
             case Focus(focused):
@@ -81,9 +80,7 @@ class OrbTerm(Program):
             case Clipboard(kind, _) if kind in _BOTH and (text := self._selected()):
                 self.window.clipboard = text.encode()
             case Scroll(_, y):
-                for _ in range(abs(y)):
-                    terminal.screen.prev_page() if y > 0 else terminal.screen.next_page()
-                self._draw_all()
+                self.stale |= terminal.screen.scroll(_NOTCH * y)
             case Mouse(x, y):
                 if self._selection.to(*self._cell(x, y)):
                     self._draw_all()
@@ -99,9 +96,7 @@ class OrbTerm(Program):
     def _type(self, data: bytes) -> None:
         if not data:
             return
-        screen = self._terminal.screen
-        while screen.history.position < screen.history.size:  # back to where is typed
-            screen.next_page()
+        self._terminal.screen.scroll(-self._terminal.screen.back)  # to where is typed
         if self._selection.clear():
             self._draw_all()
         self._terminal.type(data)
@@ -111,7 +106,7 @@ class OrbTerm(Program):
             text = self.window.clipboard
         except OSError:  # it is not ours to see
             return
-        if BRACKETED_PASTE in self._terminal.screen.mode:
+        if self._terminal.screen.bracketed_paste:
             text = b"\x1b[200~" + text.replace(b"\x1b", b"") + b"\x1b[201~"
         self._type(text.replace(b"\n", b"\r"))
 
@@ -121,20 +116,19 @@ class OrbTerm(Program):
     def _cell(self, x: int, y: int) -> tuple[int, int]:
         screen, letters = self._terminal.screen, self._letters
         column, row = x // letters.width, y // letters.height
-        return min(max(column, 0), screen.columns - 1), min(max(row, 0), screen.lines - 1)
+        return min(max(column, 0), screen.columns - 1), min(max(row, 0), screen.rows - 1)
 
     def _fit(self) -> None:
         """Give the terminal as many cells as fit."""
         columns = max(1, self.window.width // self._letters.width)
         rows = max(1, self.window.height // self._letters.height)
         screen = self._terminal.screen
-        if (columns, rows) != (screen.columns, screen.lines):
+        if (columns, rows) != (screen.columns, screen.rows):
             self._terminal.resize(columns, rows)
         self._draw_all()
 
     def _draw_all(self) -> None:
-        screen = self._terminal.screen
-        screen.dirty.update(range(screen.lines))
+        self._terminal.screen.touch()
         self.stale = True
 
     # -- drawing -----------------------------------------------------------------------------------
@@ -145,21 +139,16 @@ class OrbTerm(Program):
         if screen.title and screen.title != self._title:
             self._title = self.window.title = screen.title[:200]
         cursor = screen.cursor
-        screen.dirty.update((self._cursor[1], cursor.y))
-        self._cursor = cursor.x, cursor.y
-        rows = sorted(row for row in screen.dirty if row < screen.lines)
-        screen.dirty.clear()
-        return [self._draw_row(row) for row in rows]
+        rows = screen.changed() | {place[1] for place in (self._cursor, cursor) if place}
+        self._cursor = cursor
+        return [self._draw_row(row) for row in sorted(rows) if row < screen.rows]
 
     def _draw_row(self, row: int) -> Rect:
         screen, letters, picture = self._terminal.screen, self._letters, self.window.picture
         height = letters.height
-        cells: Sequence[Any] = [screen.buffer[row][column] for column in range(screen.columns)]
-        shown = row == self._cursor[1] and not screen.cursor.hidden
+        cells = screen.row(row)
         looks = [
-            self._look(
-                cell, (column, row), shown and column == min(self._cursor[0], len(cells) - 1)
-            )
+            self._look(cell, (column, row), (column, row) == self._cursor)
             for column, cell in enumerate(cells)
         ]
         at = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from orbital.programs.emulator import Emulator
 
 __all__ = ["Selection"]
 
@@ -55,7 +57,7 @@ class Selection:
         first, last = self._ends()
         return (first[1], first[0]) <= (row, column) <= (last[1], last[0])
 
-    def text(self, screen: Any) -> str:
+    def text(self, screen: Emulator) -> str:
         """Return the letters, a line for each row, without what is blank at the ends of rows."""
         if self._to is None:
             return ""
@@ -64,6 +66,5 @@ class Selection:
         for row in range(first, last + 1):
             left = first_column if row == first else 0
             right = last_column + 1 if row == last else screen.columns
-            cells = screen.buffer[row]
-            lines.append("".join(cells[column].data for column in range(left, right)).rstrip())
+            lines.append("".join(cell.data for cell in screen.row(row)[left:right]).rstrip())
         return "\n".join(lines)

@@ -1,28 +1,24 @@
-"""A terminal of the scheme `pty` with a program on it, and what it has written: pyte's screen."""
+"""A terminal of the scheme `pty` with a program on it, and what it has drawn there."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import select
 import struct
 import subprocess
 import termios
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from orbital.programs.emulator import Emulator
 from redbear_host.errors import ConfigError, TransportError
 
-__all__ = ["APPLICATION_KEYS", "BRACKETED_PASTE", "Terminal"]
+__all__ = ["Terminal"]
 
 _TIOCGPTN: Final = 0x8004_5430
 _PIECE: Final = 65536
 _AT_ONCE: Final = 16  # pieces that are read before the screen is drawn
 _TYPED_MOST: Final = 1 << 20  # bytes kept for a program that does not read
-_HISTORY: Final = 2000  # lines
-_PRIVATE: Final = 5  # pyte has a DEC mode as its number, shifted so far
-APPLICATION_KEYS: Final = 1 << _PRIVATE  # DECCKM
-BRACKETED_PASTE: Final = 2004 << _PRIVATE
 
 
 def _take_terminal() -> None:
@@ -34,16 +30,7 @@ class Terminal:
 
     def __init__(self, scheme: Path, command: list[str], columns: int, rows: int) -> None:
         """Start `command` on a new terminal of the scheme mounted at `scheme`."""
-        try:
-            import pyte
-        except ImportError as error:
-            raise ConfigError(
-                "what programs write is read by pyte, which is not installed", "pip install pyte"
-            ) from error
-        screen: Any = pyte.HistoryScreen(columns, rows, _HISTORY, 0.5)
-        self.screen: Final = screen
-        self.screen.write_process_input = lambda text: self.type(text.encode())
-        self._stream: Final[Any] = pyte.ByteStream(self.screen)
+        self.screen: Final = Emulator(columns, rows, self.type)
         try:
             self.fd: Final = os.open(
                 scheme / "ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -86,7 +73,7 @@ class Terminal:
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size; its program hears of it."""
-        self.screen.resize(rows, columns)
+        self.screen.resize(columns, rows)
         self._tell(columns, rows)
 
     def read(self) -> bool:
@@ -100,7 +87,7 @@ class Terminal:
                 return False
             if not packet:
                 return False
-            self._stream.feed(packet[1:])  # the first byte says what kind of packet it is
+            self.screen.feed(packet[1:])  # the first byte says what kind of packet it is
         return True
 
     def type(self, data: bytes) -> None:
@@ -129,8 +116,3 @@ class Terminal:
             self._program.kill()
             status = self._program.wait()
         return status if status >= 0 else 128 - status
-
-    @property
-    def waits(self) -> bool:
-        """Tell whether typed bytes wait for the program to read."""
-        return bool(self._typed) and not select.select([], [self.fd], [], 0)[1]
