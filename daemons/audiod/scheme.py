@@ -173,8 +173,9 @@ class _Schemes(Scheme):
             raise Refused(e.EBADF)
         if file.stream is not None:
             count = self._player.write(file.stream, data, request.caller.pid)
-            if not count and data:
+            if file.stream.level >= QUEUE or count < len(data):
                 file.stream.wanted = True
+            if not count and data:
                 raise Refused(e.EWOULDBLOCK)
             return count
         words = bytes(data[: _COMMAND_MOST + 1]).decode("ascii", "replace").split()
@@ -239,8 +240,10 @@ class _Schemes(Scheme):
         stream = self._file(handle).stream
         if stream is None:
             return mask
-        stream.wanted = stream.level >= QUEUE
-        return 0 if stream.wanted else mask & f.EVENT_WRITE
+        if stream.level >= QUEUE:
+            stream.wanted = True
+            return 0
+        return mask & f.EVENT_WRITE
 
     def _text(self, kind: Kind) -> str:
         if kind is Kind.VOLUME:

@@ -330,3 +330,24 @@ def test_an_interrupted_player_ends_at_once_and_a_terminal_is_told_how_far_it_is
     assert np.trunc(noise(100)[:, 0] * np.float32(0.027)).tolist() == (
         sounding(sound.played())[:100, 0].tolist()
     )
+
+
+def test_a_libredox_program_that_does_not_wait_hears_of_room(sound):
+    wanted, heard = noise(20_000), 0
+    with (
+        client.open("/scheme/audio", f.O_WRONLY | f.O_NONBLOCK) as stream,
+        client.EventQueue() as events,
+    ):
+        events.subscribe(stream, f.EVENT_WRITE)
+        left = memoryview(wanted.tobytes())
+        while left:
+            assert events.next_event(10) is not None
+            heard += 1
+            try:
+                while left:
+                    left = left[stream.write(left) :]
+            except BlockingIOError:
+                continue
+        stream.fsync()
+    assert heard >= 4
+    check(sound, wanted)
