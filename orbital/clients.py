@@ -74,7 +74,8 @@ class Clients:
         self._ledger: Final = Ledger(kept.get(LEDGER, -1))
         if LEDGER not in kept:
             keeper.keep(LEDGER, self._ledger.fd)
-        self._places: dict[int, tuple[int, int]] = {}
+        self._places: dict[int, tuple[int, int]] = {}  # of windows and the pointer, a life ago
+        self._pointer: tuple[int, int] | None = None
         self._restore(kept)
 
     def __iter__(self) -> Iterator[Client]:
@@ -237,7 +238,7 @@ class Clients:
         for client in self._all.values():
             client.window.events.take(1 << 30)  # it has had them
         if "pointer" in entry:
-            self.desktop.pointer.x, self.desktop.pointer.y = entry["pointer"]
+            self._pointer = tuple(entry["pointer"])
 
     def _restore_one(self, said: Mapping[str, Any], left: dict[int, list[Left]]) -> None:
         number, (width, height) = said["number"], said["size"]
@@ -278,6 +279,10 @@ class Clients:
             client = self._all.get(number)
             if client is not None and client.window.place[:2] != place:
                 self.desktop.move(client.window, *place)
+        if self._pointer is not None:
+            self.desktop.pointer.x, self.desktop.pointer.y = self._pointer
+            self.desktop.cursor_moved()
+            self._pointer = None
 
     def orphans(self) -> list[Client]:
         """Return windows that nobody has open: a predecessor's, of who called at the ring door."""
