@@ -77,7 +77,7 @@ class Desktop(Windows):
         screen = self.layout.named(name)
         if screen is None:
             raise KeyError(name)
-        screen.put(*at, scale or screen.scale)
+        screen.put(*at, scale or screen.wanted_scale)
         self.screens_changed()
 
     def remove_output(self, output: Output) -> None:
@@ -94,7 +94,7 @@ class Desktop(Windows):
             self.screens_changed()
 
     def _output_changed(self, screen: Screen) -> None:
-        screen.put(screen.place.x, screen.place.y, screen.scale)
+        screen.put(screen.place.x, screen.place.y, screen.wanted_scale)
         self._compositor.forget(screen)
         self.screens_changed()
 

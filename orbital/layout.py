@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from orbital.output import Output
-from orbital.rect import EMPTY, Rect
+from orbital.rect import Rect
 from orbital.region import around
-from orbital.screen import SCALES, Screen, usual_scale
+from orbital.screen import Screen
 from redbear_host.abi.orbital import SCALE_ONE
 
 __all__ = ["Layout"]
@@ -34,7 +34,7 @@ class Layout:
     def add(self, output: Output, at: tuple[int, int] | None, scale: int) -> Screen:
         """Put an output at a point of the plane, or at the right of all others; scale 0: usual."""
         x, y = at if at is not None else (self.bounds.right, 0)
-        screen = Screen(output, x, y, checked(scale, output))
+        screen = Screen(output, x, y, scale)
         self._screens.append(screen)
         return screen
 
@@ -80,18 +80,6 @@ class Layout:
             if distance < 0 or far < distance:
                 best, distance = near, far
         return best
-
-
-def checked(scale: int, output: Output) -> int:
-    """Return a scale that can be drawn with: `scale`, the next that is allowed, the usual for 0."""
-    if not scale:
-        return usual_scale(output.size[1])
-    return max(SCALES.start, min(scale, SCALES.stop - 1))
-
-
-def shared(screen: Screen | None) -> Rect:
-    """Return the place of a screen, or of nothing where there is none."""
-    return EMPTY if screen is None else screen.place
 
 
 def in_units(length: int, scale: int) -> int:

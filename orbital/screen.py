@@ -35,6 +35,7 @@ class Screen:
         "place",
         "scale",
         "size",
+        "wanted_scale",
         "whole",
     )
 
@@ -49,6 +50,7 @@ class Screen:
         self.cursor_key: object = None  # what the output's cursor plane shows
         self.layered: dict[Window, Rect] = {}  # where planes show windows
         self.outlined: list[Rect] = []  # where outlines of damage were drawn
+        self.wanted_scale = scale  # 0: whatever is usual for its size
         self.put(x, y, scale)
 
     @property
@@ -57,8 +59,10 @@ class Screen:
         return self.output.name
 
     def put(self, x: int, y: int, scale: int) -> None:
-        """Take another place or scale, and the size that the output has now."""
+        """Take another place or scale, 0 for the usual, and the size that the output has now."""
         width, height = self.size = self.output.size
+        self.wanted_scale = scale
+        scale = max(SCALES.start, min(scale, SCALES.stop - 1)) if scale else usual_scale(height)
         self.scale = scale
         # The last point may be shown in part.
         across, down = (-(-length * SCALE_ONE // scale) for length in (width, height))
@@ -72,12 +76,6 @@ class Screen:
         """Return the pixel at which a point begins."""
         return (x - self.place.x) * self.scale // SCALE_ONE, (
             (y - self.place.y) * self.scale // SCALE_ONE
-        )
-
-    def point(self, x: int, y: int) -> tuple[int, int]:
-        """Return the point that is shown at a pixel."""
-        return x * SCALE_ONE // self.scale + self.place.x, (
-            y * SCALE_ONE // self.scale + self.place.y
         )
 
     def pixels(self, place: Rect) -> Rect:

@@ -13,7 +13,7 @@ from orbital.rect import EMPTY, Rect
 from orbital.region import around
 from orbital.scene import points, shown
 from orbital.screen import Screen
-from orbital.stack import BACK, Stack, level
+from orbital.stack import Stack, level
 from orbital.window import MAX_TITLE, Lent, Window, in_reach, nothing
 from redbear_host.abi.orbital import SCALE_ONE, EventCode, WindowFlag
 
@@ -419,8 +419,3 @@ class Windows:
             for screen in self.layout:
                 screen.damage.add(shown(screen, window).bar & screen.whole)
             self._work()
-
-
-def back(window: Window) -> bool:
-    """Tell whether a window belongs behind all others."""
-    return level(window) == BACK
