@@ -33,6 +33,8 @@ from orbital.orbclient import (
 from orbital.pixels import premultiplied
 from orbital.programs.paint import BAR, LIGHT, TEXT, text
 from orbital.programs.program import Program, started
+from redbear_host import client as redox
+from redbear_host.abi import flags as f
 from redbear_host.errors import ConfigError
 
 _HEIGHT: Final = 48
@@ -74,10 +76,10 @@ def offered(settings: Path) -> dict[str, tuple[str, ...]]:
 class Launcher(Program):
     """The bar."""
 
-    def __init__(self, window: Window, programs: dict[str, tuple[str, ...]], control: Path) -> None:
+    def __init__(self, window: Window, programs: dict[str, tuple[str, ...]], control: str) -> None:
         super().__init__(window)
         self._programs: Final = programs
-        self._control: Final = control
+        self._control: Final = control  # the path of orbital.ctl
         self._places: list[Place] = []
         self._pointer = (-1, -1)
         self._held = False
@@ -99,7 +101,11 @@ class Launcher(Program):
     def _windows(self) -> list[dict[str, object]]:
         """Return the windows with titles, oldest first; none for who may not see them."""
         try:
-            found = json.loads((self._control / "windows.json").read_text())
+            with redox.open(f"{self._control}/windows.json", f.O_RDONLY | f.O_CLOEXEC) as fd:
+                said = b""
+                while part := redox.read(fd, 1 << 16):
+                    said += part
+            found = json.loads(said)
         except (OSError, ValueError):
             return []
         return sorted((it for it in found if it["title"]), key=lambda it: it["id"])
@@ -163,7 +169,8 @@ class Launcher(Program):
     def _show(self, it: Place) -> None:
         order = f"{'minimise' if it.lit else 'focus'} {it.window}\n"
         try:
-            (self._control / "control").write_text(order)
+            with redox.open(f"{self._control}/control", f.O_WRONLY | f.O_CLOEXEC) as fd:
+                redox.write(fd, order.encode())
         except OSError as error:  # it has been closed meanwhile
             sys.stderr.write(f"orbital-launcher: {it.words}: {error.strerror}\n")
 
@@ -189,12 +196,10 @@ def run() -> None:
     parser = argparse.ArgumentParser(description="the bar at the bottom of Orbital's display")
     parser.add_argument("--settings", type=Path, default=_SETTINGS, help="(%(default)s)")
     programs = offered(parser.parse_args().settings)
-    display = os.environ.get("ORBITAL_DISPLAY") or (
-        os.environ.get("REDBEAR_SCHEME", "/scheme") + "/orbital"
-    )
+    display = os.environ.get("ORBITAL_DISPLAY") or "/scheme/orbital"
     width, height = display_size()
     with Window(width, _HEIGHT, "", 0, height - _HEIGHT, _FLAGS) as window:
-        Launcher(window, programs, Path(f"{display}.ctl")).run()
+        Launcher(window, programs, f"{display}.ctl").run()
 
 
 def main() -> int:

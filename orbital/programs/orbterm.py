@@ -69,7 +69,7 @@ class OrbTerm(Program):
         match event:
             case Key():
                 self._type(self._keyboard.bytes_of(event, terminal.screen.application_keys))
-            case TextInput(character):
+            case TextInput(character) if character.isprintable():  # Enter and its like came as keys
                 self._type(character.encode())
             case Focus(focused):
                 self._focused = focused
