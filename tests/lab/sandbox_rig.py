@@ -66,6 +66,21 @@ def asked_for(folder: Path) -> list[str]:
     return ["--config", str(config)]
 
 
+# Of one that may open by a descriptor it holds: its root is empty and not to be read.
+_MAY_OPEN = {
+    "open /etc/passwd": errno.ENOENT,
+    "open /etc/shadow": errno.ENOENT,
+    "open /proc/self/mem": errno.ENOENT,
+    "open /proc/1/environ": errno.ENOENT,
+    "open /dev/mem": errno.ENOENT,
+    "open /dev/null": errno.ENOENT,
+    "open /dev/fuse": errno.ENOENT,
+    "open /": errno.EACCES,
+    "open .": 0,  # O_PATH: the empty root's name, and nothing in it
+    "create a file": errno.ENOENT,
+    "open a file without a name": errno.ENOENT,
+}
+
 # What a daemon's own list allows of the probes, and what Linux says then: never success, since
 # what they name is not below its root, or not there.
 GRANTED = {
@@ -95,19 +110,8 @@ GRANTED = {
         "open /": 0,
         "open .": 0,
     },
-    "ramfs": {  # it may open, for /proc/self/fd, and its root is empty and not to be read
-        "open /etc/passwd": errno.ENOENT,
-        "open /etc/shadow": errno.ENOENT,
-        "open /proc/self/mem": errno.ENOENT,
-        "open /proc/1/environ": errno.ENOENT,
-        "open /dev/mem": errno.ENOENT,
-        "open /dev/null": errno.ENOENT,
-        "open /dev/fuse": errno.ENOENT,
-        "open /": errno.EACCES,
-        "open .": 0,  # O_PATH: the empty root's name, and nothing in it
-        "create a file": errno.ENOENT,
-        "open a file without a name": errno.ENOENT,
-    },
+    "audiod": _MAY_OPEN,  # its clients' names, by a descriptor of /proc
+    "ramfs": _MAY_OPEN,  # a memfd once more, by /proc/self/fd
 }
 
 
