@@ -11,20 +11,19 @@ from typing import Final
 
 from orbital.placing import snapped
 from orbital.pointer import Pointer
-from orbital.scancodes import (
-    ARROWS,
-    PAD_ARROWS,
-    PAD_BUTTONS,
-    SHIFT,
-    SUPER,
-    Key,
-)
 from orbital.switcher import Switcher
 from orbital.window import Window, nothing
 from orbital.windows import Windows
 from redbear_host.abi.orbital import PRESSED, EventCode, WindowFlag
+from redbear_host.abi.scancodes import Key
 
 __all__ = ["CHORD", "Keys", "Volume"]
+
+SUPER: Final = frozenset({Key.LEFT_SUPER, Key.RIGHT_SUPER})
+SHIFT: Final = frozenset({Key.LEFT_SHIFT, Key.RIGHT_SHIFT})
+ARROWS: Final = {Key.UP: (0, -1), Key.DOWN: (0, 1), Key.LEFT: (-1, 0), Key.RIGHT: (1, 0)}
+PAD_ARROWS: Final = {Key.NUM_8: (0, -1), Key.NUM_2: (0, 1), Key.NUM_4: (-1, 0), Key.NUM_6: (1, 0)}
+PAD_BUTTONS: Final = {Key.NUM_5: 1, Key.NUM_1: 2, Key.NUM_7: 4}  # left, middle, right
 
 CHORD: Final = 0x1000_0000
 """Added to the code KEY of a chord with Super that the desktop does not know, as Redox does."""
@@ -46,6 +45,11 @@ _VOLUMES: Final = {
     Key.BRACE_OPEN: Volume.DOWN,
     Key.BRACE_CLOSE: Volume.UP,
     Key.BACKSLASH: Volume.MUTE,
+}
+_MEDIA: Final = {
+    Key.VOLUME_DOWN: Volume.DOWN,
+    Key.VOLUME_UP: Volume.UP,
+    Key.MEDIA_MUTE: Volume.MUTE,
 }
 
 
@@ -86,7 +90,7 @@ class Keys:
     def text(self, character: int) -> None:
         """Hear of a character that no key of ours stands for."""
         window = self._windows.focused
-        if window is not None and character and not self._commanding:
+        if window is not None and _is_text(character) and not self._commanding:
             window.post(EventCode.TEXT_INPUT, character, 0)
 
     def controller(self, code: int, a: int, b: int) -> None:
@@ -139,13 +143,16 @@ class Keys:
         if self._super_held:
             self._chord(scancode, character)
             return
+        if scancode in _MEDIA:
+            self.on_volume(_MEDIA[Key(scancode)])
+            return
         if self.mouse and self._mouse_key(scancode):
             return
         window = self._windows.focused
         if window is None:
             return
         self._owners[scancode] = window
-        if character and not self._commanding:
+        if _is_text(character) and not self._commanding:
             window.post(EventCode.TEXT_INPUT, character, 0)
             character = 0  # typed already
         window.post(EventCode.KEY, character, scancode | PRESSED)
@@ -188,7 +195,7 @@ class Keys:
         elif scancode == Key.F12:
             self.costs = not self.costs
             windows.repaint()
-        elif scancode == Key.PAD_0:
+        elif scancode == Key.NUM_0:
             self.mouse = not self.mouse
             self._hold(0)
         elif not (window is not None and self._command(window, scancode)):
@@ -238,8 +245,8 @@ class Keys:
             self._pointer.move_by(across * step, down * step)
         elif scancode in PAD_BUTTONS:
             self._hold(self._buttons | PAD_BUTTONS[Key(scancode)])
-        elif scancode in (Key.PAD_9, Key.PAD_3):
-            faster = 1 if scancode == Key.PAD_9 else -1
+        elif scancode in (Key.NUM_9, Key.NUM_3):
+            faster = 1 if scancode == Key.NUM_9 else -1
             self._speed = max(0, min(self._speed + faster, len(_SPEEDS) - 1))
         else:
             return False
@@ -249,3 +256,8 @@ class Keys:
         if buttons != self._buttons:
             self._buttons = buttons
             self._pointer.press(buttons)
+
+
+def _is_text(character: int) -> bool:
+    """Tell whether a character is more than what a control key stands for (Esc, Tab, Enter)."""
+    return character >= 0x20 and character != 0x7F

@@ -411,7 +411,9 @@ def test_no_number_of_a_client_breaks_anything() -> None:
     def number() -> int:
         return rng.choice(_ODD) if rng.random() < 0.6 else rng.randint(-200, 200)
 
-    memory = bytearray(1 << 20)
+    def memory_for(width: int, height: int) -> bytearray:
+        return bytearray(max(0, min(width * height * 4, 1 << 18)))
+
     for turn in range(rounds(6000)):
         windows = desktop.list()
         window = rng.choice(windows) if windows else None
@@ -419,12 +421,13 @@ def test_no_number_of_a_client_breaks_anything() -> None:
         try:
             if window is None or (what == 0 and len(windows) < 20):
                 size = desktop.fit(F(rng.getrandbits(11)), number(), number())
-                if size[0] * size[1] * 4 <= len(memory):
-                    desktop.open(F(rng.getrandbits(11)), number(), number(), *size, "t", memory)
+                memory = memory_for(*size)
+                desktop.open(F(rng.getrandbits(11)), number(), number(), *size, "t", memory)
             elif what == 1:
                 desktop.move(window, rng.choice((None, number())), rng.choice((None, number())))
             elif what == 2:
-                desktop.resize(window, number(), number(), memory)
+                size = number(), number()
+                desktop.resize(window, *size, memory_for(*size))
             elif what == 3:
                 rects = [Rect(number(), number(), number(), number()) for _ in range(9)]
                 desktop.damage(window, rects)
@@ -443,7 +446,7 @@ def test_no_number_of_a_client_breaks_anything() -> None:
                     relative=rng.random() < 0.1,
                 )
             elif what == 8:
-                desktop.resize(window, 10, 10, memory, number())
+                desktop.resize(window, 10, 10, bytearray(4000), number())
             elif rng.random() < 0.3:
                 desktop.close(window)
         except ValueError:

@@ -15,10 +15,10 @@ from orbital_rig import GOLDEN, Memory, at, key, open_window, pixels_of
 from PIL import Image, ImageChops, ImageFilter
 
 from orbital.desktop import Desktop
-from orbital.scancodes import Key
 from orbital.theme import Theme
 from orbital.window import Window
 from redbear_host.abi.orbital import WindowFlag as F
+from redbear_host.abi.scancodes import Key
 
 SIZE = (320, 240)
 _NEAR = 24  # levels of a colour by which two rasters of one letter may differ, once smoothed

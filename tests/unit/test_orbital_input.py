@@ -10,9 +10,9 @@ from orbital_rig import Memory, at, chord, click, events, key, kinds, open_windo
 from orbital.desktop import Desktop, Volume
 from orbital.frame import Part, part_at
 from orbital.pointer import Shape
-from orbital.scancodes import Key
 from redbear_host.abi.orbital import POINTER_RANGE, EventCode, OrbitalEvent
 from redbear_host.abi.orbital import WindowFlag as F
+from redbear_host.abi.scancodes import Key
 
 A = 0x1E
 
@@ -291,6 +291,15 @@ def test_keys_go_to_the_focused_window_with_their_text_first() -> None:
     assert events(other) == []
 
 
+@pytest.mark.parametrize("character", ["\n", "\t", "\x1b", "\x7f"])
+def test_control_keys_are_no_text_but_keep_their_character(character: str) -> None:
+    desktop = desk()
+    window = open_window(desktop)
+    events(window)
+    key(desktop, A, character=character)
+    assert events(window) == [("KEY", ord(character), A | 0x100)]
+
+
 @pytest.mark.parametrize("modifier", [Key.CTRL, Key.ALT])
 def test_a_command_is_no_text(modifier: Key) -> None:
     desktop = desk()
@@ -380,7 +389,9 @@ def test_volume_is_for_whoever_asked() -> None:
     desktop.on_volume = asked.append
     for scancode in (Key.BRACE_OPEN, Key.BRACE_CLOSE, Key.BACKSLASH):
         chord(desktop, Key.RIGHT_SUPER, scancode)
-    assert asked == [Volume.DOWN, Volume.UP, Volume.MUTE]
+    for scancode in (Key.VOLUME_DOWN, Key.VOLUME_UP, Key.MEDIA_MUTE):
+        chord(desktop, scancode)
+    assert asked == [Volume.DOWN, Volume.UP, Volume.MUTE] * 2
 
 
 def test_unknown_chords_go_to_the_first_window_or_to_who_asked() -> None:
@@ -416,16 +427,16 @@ def test_super_and_the_left_button_move_a_window_by_its_middle() -> None:
 def test_the_keypad_is_a_mouse_when_asked() -> None:
     desktop = desk()
     window = open_window(desktop, "l", (0, 0, 640, 480))
-    chord(desktop, Key.LEFT_SUPER, Key.PAD_0)
+    chord(desktop, Key.LEFT_SUPER, Key.NUM_0)
     at(desktop, 100, 100)
     events(window)
-    chord(desktop, Key.PAD_6)
-    chord(desktop, Key.PAD_9)
-    chord(desktop, Key.PAD_2)
-    chord(desktop, Key.PAD_5)
+    chord(desktop, Key.NUM_6)
+    chord(desktop, Key.NUM_9)
+    chord(desktop, Key.NUM_2)
+    chord(desktop, Key.NUM_5)
     assert events(window) == [("MOUSE", 108, 116), ("BUTTON", 1, 0), ("BUTTON", 0, 0)]
-    chord(desktop, Key.LEFT_SUPER, Key.PAD_0)
-    chord(desktop, Key.PAD_6)
+    chord(desktop, Key.LEFT_SUPER, Key.NUM_0)
+    chord(desktop, Key.NUM_6)
     assert kinds(window) == ["KEY", "KEY"]
 
 

@@ -13,8 +13,8 @@ from orbital_rig import Memory, at, chord, events, key, open_window, pixels_of, 
 from orbital.desktop import Desktop
 from orbital.rect import Rect
 from orbital.region import area, disjoint
-from orbital.scancodes import Key
 from redbear_host.abi.orbital import WindowFlag as F
+from redbear_host.abi.scancodes import Key
 
 _SCALES = (160, 160, 200, 240, 320, 100)
 
