@@ -7,9 +7,7 @@ from typing import Final
 from daemons.ihdad.stream import BUFFER, FRAMES, RING, SUB_BUFFERS, Stream
 
 STALLS_S: Final = 0.5  # without a step
-_BACK: Final = 4  # sub-buffers that a position may seem to go back: it is told late
-_FAST: Final = 1.25  # times its rate that a controller may go, by our clock
-_SLACK: Final = 3  # sub-buffers beside that: FIFOs are filled at once
+_BACK: Final = SUB_BUFFERS - 1  # one back: LPIB may be ahead of the position buffer
 _STRANGE_MOST: Final = 3  # positions in a row that cannot be
 
 
@@ -54,25 +52,27 @@ class Follower:
         Where that makes no sense it is a sub-buffer further than it was.
         """
         position = self._stream.position()
-        steps = (position // BUFFER - self.at) % SUB_BUFFERS
-        if steps > _SLACK:
+        if position > RING:
             return (self.at + 1) * BUFFER
-        return (self.at + steps) * BUFFER + position % BUFFER
+        return (self.at + self._ahead(position)) * BUFFER + position % BUFFER
+
+    def _ahead(self, position: int) -> int:
+        """Return how many sub-buffers `position` is ahead, less than a turn.
+
+        How fast it went is no matter: QEMU's stands still and hurries then, when it got no time.
+        """
+        steps = (position // BUFFER - self.at) % SUB_BUFFERS
+        return 0 if steps == _BACK else steps
 
     def _steps(self, position: int, now: float) -> int:
-        """Return how many sub-buffers `position` is ahead; -1 if it cannot be."""
+        """Return how many sub-buffers it has finished; -1 if the position cannot be."""
         if position > RING:
             return -1
-        steps = (position // BUFFER - self.at) % SUB_BUFFERS
-        if steps > SUB_BUFFERS - _BACK:
-            steps = 0
+        steps = self._ahead(position)
         away = (now - self._looked) / self._each
-        if away >= SUB_BUFFERS and not (steps <= 1 and position % BUFFER == 0):
-            # We were away for a whole turn or more.  One that stands at the very end of the
-            # sub-buffer it was in has waited for us: QEMU's does, until an interrupt is cleared.
+        if away >= SUB_BUFFERS:  # we were, for a whole turn or more
             steps += SUB_BUFFERS * max(0, round((away - steps) / SUB_BUFFERS))
-        due = (now - self._stepped) / self._each
-        return steps if steps <= due * _FAST + _SLACK else -1
+        return steps
 
     def reached(self, now: float) -> int:
         """Return the sub-buffer it has begun last; by our clock, where it tells nonsense."""

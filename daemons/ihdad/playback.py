@@ -69,7 +69,7 @@ class Playback:
     def _skip(self) -> None:
         """Leave out what the controller may have begun to fetch, whether it has told so or not."""
         reached = self.follower.peek()
-        begun = reached % BUFFER > 0  # one that stands between two waits for us: QEMU's does
+        begun = reached % BUFFER > 0
         late = reached % BUFFER > BUFFER - _CLOSE
         first = reached // BUFFER + begun + late
         if first > self._end:
