@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +51,7 @@ def main() -> None:
 
         daemon.on_told = on_told
         name = f"redbear-host on {socket.gethostname()}"
-        page = Page(resources.files("daemons.vncd").joinpath("page.html").read_bytes())
+        page = Page(Path(__file__).with_name("page.html").read_bytes())
         server = Server(
             daemon.loop, desk, secrets, page, name, options["address"], options["viewers"]
         )

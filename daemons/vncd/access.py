@@ -7,19 +7,18 @@ is DES, and nothing that follows is encrypted.  It keeps other users of a machin
 
 from __future__ import annotations
 
-import hmac
 import os
-import secrets
-import string
+from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
+from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
 from daemons.vncd import des
 
 PASSWORD_MOST: Final = 8  # bytes of it that count
-_ALPHABET: Final = "".join(sorted({*string.ascii_letters, *string.digits} - {*"0O1lI"}))
+_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32, none like another
 _TOKEN_BYTES: Final = 24
 
 _FREE_TRIES: Final = 4  # that may fail before anybody has to wait
@@ -51,7 +50,7 @@ class Secrets:
                 raise ValueError(f"{password_file} holds no password")
         else:
             password = _kept(folder / "password", _random_password)
-        token = _kept(folder / "token", lambda: secrets.token_urlsafe(_TOKEN_BYTES))
+        token = _kept(folder / "token", _random_token)
         return cls(password.encode(), token)
 
     @property
@@ -70,11 +69,11 @@ class Secrets:
             des.encrypt(self._key, challenge[at : at + des.BLOCK])
             for at in range(0, len(challenge), des.BLOCK)
         )
-        return hmac.compare_digest(right, response)
+        return compare_digest(right, response)
 
     def opens(self, token: str) -> bool:
         """Tell whether that is the token."""
-        return hmac.compare_digest(self._token, token.encode(errors="replace"))
+        return compare_digest(self._token, token.encode(errors="replace"))
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:
@@ -89,7 +88,11 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
 
 
 def _random_password() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_MOST))
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(PASSWORD_MOST))
+
+
+def _random_token() -> str:
+    return urlsafe_b64encode(os.urandom(_TOKEN_BYTES)).decode()
 
 
 def _mirrored(byte: int) -> int:

@@ -7,7 +7,7 @@ update is made in a round of the loop, so that the scheme's clients never wait f
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import socket
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -213,7 +213,7 @@ class _Host:
         return self._desk.enter(self._viewer.fd)
 
     def challenge(self) -> bytes | None:
-        return secrets.token_bytes(m.CHALLENGE_SIZE) if self._asks else None
+        return os.urandom(m.CHALLENGE_SIZE) if self._asks else None
 
     def admit(self, challenge: bytes, response: bytes) -> str:
         server, address, now = self._server, self._viewer.address, self._server.loop.now()
