@@ -85,16 +85,9 @@ class Compositor:
     def bar(self, screen: Screen, window: Window) -> Image:
         """Return the title bar of a window that has one, as a screen shows it."""
         item = shown(screen, window)
+        _, _, width, height = item.bar
         focused = window is self._windows.focused
-        if (
-            item.bar_image is None
-            or item.bar_focused != focused
-            or item.bar_title is not window.title
-        ):
-            _, _, width, height = item.bar
-            item.bar_image = self._painter.bar(window, width, height, screen.scale, focused)
-            item.bar_focused, item.bar_title = focused, window.title
-        return item.bar_image
+        return self._painter.bar(window.title, item.buttons, width, height, screen.scale, focused)
 
     def _spread(self, damaged: Iterable[Window]) -> None:
         """Damage screens where windows were drawn in, and nothing opaque hides it."""

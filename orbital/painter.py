@@ -7,20 +7,19 @@ from collections.abc import Hashable
 from typing import Final, NamedTuple
 
 from orbital import art, decode
-from orbital.frame import CELL, Part, buttons
+from orbital.frame import CELL, Part
 from orbital.layout import in_units
 from orbital.pixels import Image, premultiplied
 from orbital.pointer import Shape
 from orbital.rect import Rect
 from orbital.text import line
 from orbital.theme import Theme
-from orbital.window import Window
 
 __all__ = ["HELP", "Painter", "Picture"]
 
 TITLE: Final = 16  # points of the height of letters
 _PAD: Final = 8  # points around the lines of a panel, and before a title
-_KEPT: Final = 256  # pictures of each kind
+_KEPT: Final = 8 << 20  # pixels of all title bars and panels together
 _PANEL: Final = 560  # points that the lines of a panel may be wide
 _LINES: Final = 24  # of a panel; more titles scroll
 
@@ -69,16 +68,24 @@ class Painter:
     def __init__(self, theme: Theme) -> None:
         self._theme: Final = theme
         self._kept: Final[OrderedDict[Hashable, Image]] = OrderedDict()
+        self._pixels = 0  # of what is kept
         self._cursors: Final[dict[tuple[Shape, int], Picture]] = {}
         self._pictures: Final = decode.Pictures(theme.pictures)
 
-    def bar(self, window: Window, width: int, height: int, scale: int, focused: bool) -> Image:
-        """Return the title bar of a window, in pixels of a screen with that scale."""
-        known = buttons(window)
-        key = (window.title, width, height, scale, focused, known)
+    def bar(
+        self,
+        title: str,
+        known: tuple[Part, ...],
+        width: int,
+        height: int,
+        scale: int,
+        focused: bool,
+    ) -> Image:
+        """Return a title bar with the buttons `known`, in pixels of a screen with that scale."""
+        key = (title, width, height, scale, focused, known)
         image = self._kept.get(key)
         if image is None:
-            image = self._keep(key, self._bar(window.title, known, width, height, scale, focused))
+            image = self._keep(key, self._bar(title, known, width, height, scale, focused))
         return image
 
     def panel(self, lines: tuple[str, ...], chosen: int, scale: int) -> Image:
@@ -102,8 +109,10 @@ class Painter:
 
     def _keep(self, key: Hashable, image: Image) -> Image:
         self._kept[key] = image
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        self._pixels += image.width * image.height
+        while self._pixels > _KEPT and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._pixels -= oldest.width * oldest.height
         return image
 
     def _bar(

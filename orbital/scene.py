@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from orbital.frame import bar_of
+from typing import Final
+
+from orbital.frame import Part, bar_of, buttons
 from orbital.pixels import Image
 from orbital.rect import EMPTY, Rect
 from orbital.region import edges
@@ -12,6 +14,8 @@ from redbear_host.abi.orbital import SCALE_ONE
 
 __all__ = ["Shown", "shown"]
 
+_WIDEST: Final = 8192  # pixels of a title bar, which is a picture; windows may be wider
+
 
 class Shown:
     """A window on one screen; thrown away when the window or the screen changes its place."""
@@ -19,11 +23,9 @@ class Shown:
     __slots__ = (
         "bar",
         "bar_box",
-        "bar_focused",
-        "bar_image",
-        "bar_title",
         "body",
         "body_box",
+        "buttons",
         "frame",
         "frame_box",
         "image",
@@ -44,16 +46,14 @@ class Shown:
         bar = bar_of(window)
         if bar and body:
             top = screen.pixel(bar.x, bar.y)[1]
-            self.bar = Rect(body.x, top, body.width, body.y - top)
+            self.bar = Rect(body.x, top, min(body.width, _WIDEST), body.y - top)
         self.frame: Rect = body.around(self.bar)
         self.scaled: Image | None = None
         if (source.width, source.height) != (body.width, body.height) and body:
             self.scaled = source.scaled(body.width, body.height)
         self.image: Image = self.scaled or source
         self.opaque: bool = window.opaque
-        self.bar_image: Image | None = None  # of the title and the focus that follow
-        self.bar_title = ""
-        self.bar_focused = False
+        self.buttons: tuple[Part, ...] = buttons(window)
         self.bar_box, self.body_box = edges(self.bar), edges(body)
         self.frame_box = edges(self.frame)
 
