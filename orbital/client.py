@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from orbital.memory import WindowMemory
+from orbital.memory import Memory
 from orbital.picture import Picture
 from orbital.window import Window
 
@@ -33,7 +33,7 @@ class Client:
     )
 
     def __init__(
-        self, number: int, owner: Owner, name: str, window: Window, memory: WindowMemory, rgba: bool
+        self, number: int, owner: Owner, name: str, window: Window, memory: Memory, rgba: bool
     ) -> None:
         self.number: Final = number  # unique for as long as the instance is up
         self.owner: Final = owner
@@ -44,7 +44,7 @@ class Client:
         self.drawn_at = 0  # when the scheme last changed its pixels, in nanoseconds of the epoch
         self.take(memory)
 
-    def take(self, memory: WindowMemory) -> None:
+    def take(self, memory: Memory) -> None:
         """Use other memory from now on."""
         self.memory = memory
         self.picture = Picture(memory.memory, memory.width, memory.height, self.rgba)

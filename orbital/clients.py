@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from orbital.client import Client, Owner
 from orbital.desktop import Desktop
 from orbital.ledger import Ledger
-from orbital.memory import WORD, WindowMemory, room_for
+from orbital.memory import WORD, Memory, WindowMemory, borrow, room_for
+from orbital.output import Output
 from orbital.paths import WindowPath
 from orbital.rect import Rect
 from redbear_host.abi import errno as e
-from redbear_host.abi.orbital import WindowFlag
+from redbear_host.abi.orbital import EventCode, WindowFlag
 from redbear_host.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Clients:
             keeper.keep(LEDGER, self._ledger.fd)
         self._places: dict[int, tuple[int, int]] = {}  # of windows and the pointer, a life ago
         self._pointer: tuple[int, int] | None = None
+        self._blank: Final[set[int]] = set()  # windows whose pixels are lost
         self._restore(kept)
 
     def __iter__(self) -> Iterator[Client]:
@@ -108,10 +110,19 @@ class Clients:
         except ValueError as error:
             raise Refused(e.EINVAL, str(error)) from None
         self._check_room(owner, room_for(width, height))
-        memory = WindowMemory(width, height)
+        memory = self._memory_for(width, height)
         client = self._make(number or self._next, wanted, owner, memory)
         self._keep(client)
         return client
+
+    def _memory_for(self, width: int, height: int) -> Memory:
+        """Make memory; a screen's own for a window as large as that screen, if it lends some."""
+        for screen in self.desktop.layout:
+            if screen.size == (width, height):
+                lent = borrow(screen.output, width, height)
+                if lent is not None:
+                    return lent
+        return WindowMemory(width, height)
 
     def _check_count(self, owner: Owner) -> None:
         if self._of_program[owner.pid, owner.uid] >= OF_A_PROGRAM:
@@ -125,7 +136,7 @@ class Clients:
         if self._bytes[owner.uid] + more > self._most:
             raise Refused(e.ENOMEM, f"more than {self._most} bytes of pixels of one user")
 
-    def _make(self, number: int, wanted: WindowPath, owner: Owner, memory: WindowMemory) -> Client:
+    def _make(self, number: int, wanted: WindowPath, owner: Owner, memory: Memory) -> Client:
         try:
             window = self.desktop.open(
                 wanted.flags,
@@ -135,6 +146,7 @@ class Clients:
                 memory.height,
                 wanted.title,
                 memory.memory,
+                lent=memory.lent,
             )
         except ValueError as error:
             memory.close()
@@ -168,9 +180,14 @@ class Clients:
         except ValueError as error:
             raise Refused(e.EINVAL, str(error)) from None
         self._check_room(client.owner, room_for(width, height) - old.room)
-        memory = WindowMemory(width, height)
+        self._replace(client, self._memory_for(width, height))
+
+    def _replace(self, client: Client, memory: Memory) -> None:
+        old = client.memory
         try:
-            self.desktop.resize(client.window, width, height, memory.memory)
+            self.desktop.resize(
+                client.window, memory.width, memory.height, memory.memory, lent=memory.lent
+            )
         except ValueError as error:
             memory.close()
             raise Refused(e.EINVAL, str(error)) from None
@@ -179,6 +196,15 @@ class Clients:
         self._keep(client)
         self._forget(client.number, old)
         old.close()
+
+    def take_back(self, output: Output) -> None:
+        """Hear that a screen goes: windows in its memory get their own, and are told to map it."""
+        for client in self:
+            lent = client.memory.lent
+            if lent is not None and lent.output is output:
+                with suppress(Refused):  # it stays as it is then: nothing is pulled from under it
+                    self._replace(client, WindowMemory(client.memory.width, client.memory.height))
+                    client.window.post(EventCode.RESIZE, client.window.width, client.window.height)
 
     def close(self, client: Client) -> None:
         """Close a window."""
@@ -193,11 +219,11 @@ class Clients:
 
     def _keep(self, client: Client) -> None:
         memory = client.memory
-        if memory.fd >= 0:
+        if memory.fd >= 0 and memory.lent is None:
             self._keeper.keep(f"{client.number}.{memory.width}.{memory.height}", memory.fd)
 
-    def _forget(self, number: int, memory: WindowMemory) -> None:
-        if memory.fd >= 0:
+    def _forget(self, number: int, memory: Memory) -> None:
+        if memory.fd >= 0 and memory.lent is None:
             self._keeper.forget(f"{number}.{memory.width}.{memory.height}")
 
     def save(self) -> None:
@@ -237,6 +263,8 @@ class Clients:
             self.desktop.focus(focus.window)
         for client in self._all.values():
             client.window.events.take(1 << 30)  # it has had them
+            if client.number in self._blank:
+                client.window.post(EventCode.RESIZE, client.window.width, client.window.height)
         if "pointer" in entry:
             self._pointer = tuple(entry["pointer"])
 
@@ -248,13 +276,16 @@ class Clients:
         if width * height * WORD:
             of_it = left.get(number, [])
             match = next((one for one in of_it if one[:2] == (width, height)), None)
-            if match is None:
-                return
-            of_it.remove(match)
-            fd = match.fd
+            if match is None:  # it was a screen's, and has gone with it
+                self._blank.add(number)
+            else:
+                of_it.remove(match)
+                fd = match.fd
         owner = Owner(*said["owner"])
         memory = WindowMemory(width, height, fd)
         client = self._make(number, wanted, owner, memory)
+        if number in self._blank:
+            self._keep(client)
         client.rgba = said["rgba"]
         client.take(memory)
         self._settle(client, said)

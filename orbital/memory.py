@@ -9,8 +9,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-from typing import Final
+from typing import Final, TypeAlias
 
+from orbital.output import Output
+from orbital.window import Lent
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
 
@@ -28,6 +30,8 @@ class WindowMemory:
     """The pixels of one window at one size, zeroes at first."""
 
     __slots__ = ("fd", "height", "memory", "size", "width")
+
+    lent: Final = None
 
     def __init__(self, width: int, height: int, fd: int = -1) -> None:
         """Make it, or take over `fd`; ENOMEM when Linux has none, or `fd` is not as it says."""
@@ -59,6 +63,39 @@ class WindowMemory:
             os.close(self.fd)
             self.fd = -1
         self.memory = bytearray()
+
+
+class LentMemory:
+    """Pixels in memory of a screen, which can show them as they are; gone with this process."""
+
+    __slots__ = ("fd", "height", "lent", "memory", "room", "size", "width")
+
+    def __init__(self, lent: Lent) -> None:
+        self.lent: Final = lent
+        self.width: Final = lent.buffer.width
+        self.height: Final = lent.buffer.height
+        self.size: Final = self.width * self.height * WORD
+        self.room: Final = room_for(self.width, self.height)
+        self.fd: Final = lent.buffer.fd
+        self.memory: Final = lent.buffer.pixels
+
+    def close(self) -> None:
+        """Give it back."""
+        self.lent.output.take_back(self.lent.buffer)
+
+
+Memory: TypeAlias = WindowMemory | LentMemory
+
+
+def borrow(output: Output, width: int, height: int) -> LentMemory | None:
+    """Have an output lend memory that clients can map like any other; None if it has none."""
+    buffer = output.lend(width, height)
+    if buffer is None:
+        return None
+    if buffer.stride != width * WORD or len(buffer.pixels) < width * height * WORD:
+        output.take_back(buffer)
+        return None
+    return LentMemory(Lent(output, buffer))
 
 
 def _make(room: int) -> int:

@@ -66,6 +66,8 @@ class Screens:
         """Read the options; what only root can open is opened now.  `ConfigError` for nonsense."""
         self.on_settled: Callable[[], object] = nothing
         """Called once, when the screens that there are have been put up."""
+        self.on_leaving: Callable[[Output], object] = lambda output: None
+        """Called with a screen before it goes: it wants back what it has lent."""
         self.switch_to: Callable[[int], object] = lambda terminal: None
         """Go to another of Linux's virtual terminals, where we have one."""
         self._desktop: Final = desktop
@@ -183,6 +185,7 @@ class Screens:
         wanted = list(source.outputs)
         for output in self._shown:
             if output not in wanted:
+                self.on_leaving(output)
                 self._desktop.remove_output(output)
         for output in wanted:
             if output not in self._shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pwd
 import resource
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,7 @@ class Session:
         """Serve both schemes, and begin with what there is."""
         daemon = self._daemon
         self._screens.on_settled = self._on_settled
+        self._screens.on_leaving = self._clients.take_back
         for name in daemon.facts.get("with", {}):
             self._on_with(name)
         daemon.serve(self._scheme.name, self._scheme)
@@ -169,13 +171,25 @@ def _theme(path: str) -> Theme:
     theme = Theme.parse(said, lambda name: Path(name).read_bytes())
     for complaint in theme.complaints:
         log.warning("%s: %s", path, complaint)
+    if theme.pictures:
+        _prepare_pictures()
     return theme
 
 
-def _operators(text: str) -> list[int]:
+def _prepare_pictures() -> None:
+    """Load what reads files of pictures, while there are files."""
+    try:
+        pillow = import_module("PIL.Image")
+    except ImportError:
+        log.warning("the theme's pictures are not read: Pillow is not installed")
+    else:
+        pillow.preinit()
+
+
+def _operators(names: str) -> list[int]:
     """Return the users that a configuration names, by their numbers."""
     found = []
-    for word in text.replace(",", " ").split():
+    for word in names.replace(",", " ").split():
         try:
             found.append(int(word) if word.isdecimal() else pwd.getpwnam(word).pw_uid)
         except KeyError:

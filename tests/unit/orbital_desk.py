@@ -41,10 +41,10 @@ class Shim:
 class Desk:
     """One life."""
 
-    def __init__(self, shim=None, memory=64 << 20, operators=()):
+    def __init__(self, shim=None, memory=64 << 20, operators=(), output=None):
         self.shim = shim or Shim()
         self.desktop = Desktop()
-        self.output = Headless(Loop(), *SIZE, 60)
+        self.output = output or Headless(Loop(), *SIZE, 60)
         self.clients = Clients(self.desktop, self.shim, self.shim.hand_over(), memory)
         self.clipboard = Clipboard()
         self.gate = Gate()

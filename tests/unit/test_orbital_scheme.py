@@ -11,6 +11,7 @@ import pytest
 from asked import Asked, Posted, errno_of
 from fuzzing import rounds
 from orbital_desk import Desk
+from orbital_rig import Memory
 
 from orbital.clients import OF_A_PROGRAM, OF_A_USER
 from orbital.events import MOST
@@ -415,3 +416,24 @@ def test_a_folder_on_the_way_is_one(desk):
     assert len(desk.clients) == 0
     names = [one.name for one in desk.scheme.getdents(ROOT, Asked())]
     assert names == ["99.0", "own"]
+
+
+def test_a_window_as_large_as_the_screen_is_in_its_memory_as_long_as_there_is_some():
+    desk = Desk(output=Memory(640, 480, planes=1, cursor=(64, 64)))
+    handle = desk.open("l/0/0/640/480/full")
+    client = desk.scheme._file(handle).client
+    assert client.memory.lent.output is desk.output
+    assert desk.scheme.mmap_prep(handle, 0, 640 * 480 * 4, 0, Asked()).fd == client.memory.fd
+    desk.write(handle, RED * (640 * 480))
+    desk.desktop.draw()
+    assert desk.output.shown
+    events(desk, handle)
+    desk.clients.save()
+    after = Desk(desk.shim, output=Memory(640, 480, planes=1, cursor=(64, 64)))
+    (restored,) = after.clients
+    assert restored.window.events.take(1)[:1] == bytes((EventCode.RESIZE,))
+    desk.clients.take_back(desk.output)
+    assert client.memory.lent is None
+    assert client.memory.memory[:4] == RED
+    assert EventCode.RESIZE in [event.code for event in events(desk, handle)]
+    desk.scheme.on_close(handle)
