@@ -48,12 +48,16 @@ def base_services(wanted: Config) -> list[Service]:
 def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
     """Start the daemons that come with schemes (`with` in their manifests), where those are served.
 
+    What has cards of Linux's to show itself on does not wait for its first use either.
     May be called again whenever a device was added: what runs already is left alone.
     """
+    from kernel_shim.seat import cards_of
+
     waiting = [manifest for manifest in _without_device(wanted) if manifest.with_]
     while True:
         for one in supervisor.services:
-            if one.service.lazy and one.life == 0 and _is_due(supervisor, one.service.with_):
+            due_now = _is_due(supervisor, one.service.with_) or cards_of(one.service.options)
+            if one.service.lazy and one.life == 0 and due_now:
                 with progress.step(f"start {one.service.name}"):
                     supervisor.use(one)
         running = {one.service.name for one in supervisor.services}
@@ -83,11 +87,9 @@ def _without_device(wanted: Config) -> list[Manifest]:
 
 
 def _service(manifest: Manifest, wanted: Config) -> Service:
-    from kernel_shim.seat import cards_of
     from kernel_shim.service import Service
 
     run_dir = wanted.general.run_dir
-    options = wanted.options(manifest)
     return Service(
         name=manifest.name,
         module=manifest.module,
@@ -97,9 +99,9 @@ def _service(manifest: Manifest, wanted: Config) -> Service:
         with_=manifest.with_,
         calls=manifest.calls,
         keep_most=manifest.keep_most,
-        lazy=manifest.start == _USED and not cards_of(options),
+        lazy=manifest.start == _USED,
         policy=wanted.policy(manifest),
-        options=options,
+        options=wanted.options(manifest),
         facts={
             "scratch": str(run_dir / "scratch"),
             "run_dir": str(run_dir),
