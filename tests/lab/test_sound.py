@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ class Card:
 
     def __enter__(self):
         self.up.__enter__()
+        make_punctual(self.up)
         os.environ["REDBEAR_RINGS"] = str(self.up.run_dir / "ring")
         self.audio, self.ctl = self.up.mount / "audio", self.up.mount / "audio.ctl"
         self.cli("volume", self.volume)
@@ -81,6 +83,24 @@ class Card:
             stream.write(bytes(4 * 4000))
             os.fsync(stream.fileno())
         self.underruns += self.card_stats["underruns"]
+
+
+def make_punctual(up):
+    """Run the card and its daemons before all else, whatever the machine has to do besides.
+
+    A pause of 35 ms is heard; how busy the machine is that runs the tests is not what they ask.
+    """
+    state = json.loads((up.run_dir / "state.json").read_text())
+    pids = [one["pid"] for one in state["daemons"] if one["name"].startswith(("ihdad", "audiod"))]
+    pids += [one["pid"] for one in state["processes"] if "qemu" in command_of(one["pid"])]
+    assert len(pids) == 3
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
+
+
+def command_of(pid):
+    return Path(f"/proc/{pid}/comm").read_text()
 
 
 def until(done, within=20.0):
@@ -283,6 +303,7 @@ def test_killed_daemons_are_a_pause_and_no_more(tmp_path):
         for name, played in (("audiod", 20_000), ("ihdad", 80_000)):
             until(lambda played=played: any(int(r.split()[5]) > played for r in card.clients()))
             card.up.kill(name)
+            make_punctual(card.up)
         until(lambda: card.stats()["card"] == 1)
         thread.join(30)
     made = edits(sounding(card.frames), wanted)
