@@ -77,6 +77,7 @@ format: setup  ## let ruff set the code
 bench: setup  ## measure scheme and driver, and the kernel's driver beside them in the guest
 	@$(BIN)/python benchmarks/disk_scheme.py
 	@$(BIN)/python benchmarks/ring.py
+	@$(BIN)/python benchmarks/compositor.py
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --instructions
 	@$(SUDO) $(BIN)/python benchmarks/everyday.py
 	@$(SUDO) $(BIN)/python benchmarks/files.py
