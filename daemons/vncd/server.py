@@ -27,9 +27,9 @@ from redbear_host.scheme.loop import Loop
 
 log = logging.getLogger(__name__)
 
-COME_IN_S: Final = 10.0  # from the connection to the first words
+COME_IN_S: Final = 5.0  # from the connection to the first words
 TYPE_S: Final = 120.0  # for a password, which somebody may have to look up
-STALLED_S: Final = 15.0  # without taking a byte of what waits for him
+STALLED_S: Final = 10.0  # without taking a byte of what waits for him
 _SWEEP_S: Final = 1.0
 _STRANGERS_MOST: Final = 16  # not in yet; of more, the first has to go
 _KEYS_MOST: Final = 64  # that one viewer can hold
@@ -92,7 +92,7 @@ class Server:
             self._end((silent or strangers)[0], "makes room for others")
         if len(self.viewers) - min(len(strangers), _STRANGERS_MOST) >= self._most:
             sock.close()
-            log.warning("there are %d viewers already", self._most)
+            log.debug("there are %d viewers already", self._most)
             return
         where = address[0] if isinstance(address, tuple) else "root"
         viewer = Viewer(sock, where, self.loop.now())
@@ -176,8 +176,10 @@ class Server:
     def _end(self, viewer: Viewer, why: str) -> None:
         if self.viewers.pop(viewer.fd, None) is None:
             return
-        if viewer.conversation is not None:
-            log.info("%s %s", viewer.address, why)
+        # Of strangers there may be any number: they do not fill the log.
+        log.log(
+            logging.INFO if self._is_in(viewer) else logging.DEBUG, "%s %s", viewer.address, why
+        )
         self._poller.remove(viewer.fd)
         self.desk.leave(viewer.fd)
         for leave in viewer.at_end:

@@ -72,7 +72,7 @@ class Browser:
         try:
             return self._obey(http.parse(bytes(head[:end])), rest)
         except Refusal as refusal:
-            log.info("%s is refused: %s", self._viewer.address, refusal)
+            log.debug("%s is refused: %s", self._viewer.address, refusal)
             self._answer(http.response(refusal.status, f"{refusal}\n".encode()))
             return b""
 

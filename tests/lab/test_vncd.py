@@ -22,14 +22,14 @@ from chromium_rig import Chromium
 from fuzzing import rounds
 from PIL import Image
 from up_rig import redbear
-from vnc_rig import HEIGHT, SETTINGS, WIDTH, Caller, desk, picture, words
+from vnc_rig import EVENT, HEIGHT, SETTINGS, WIDTH, Caller, desk, picture, words
 
 from redbear_host.abi.orbital import PRESSED
 from redbear_host.abi.scancodes import Key
 
 pytestmark = pytest.mark.timeout(180)
 
-KEY, MOUSE, BUTTON, SCROLL = 1, 2, 3, 4
+KEY, MOUSE, BUTTON, SCROLL, TEXT_INPUT = 1, 2, 3, 4, 13
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +239,36 @@ def test_a_page_of_another_site_gets_nothing(screen):
         assert caller.recv(100).startswith(b"HTTP/1.1 403 ")
 
 
+def test_orbitals_desktop_is_seen_in_a_browser_and_typed_into(browser, tmp_path):
+    with desk(sits=False) as found:
+        red = Image.new("RGB", (200, 100), (255, 0, 0))
+        path = found.up.mount / "orbital/red/200/100/Red"
+        window = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        os.write(window, words(red))
+        browser.visit(found.ways["url"])
+        until(lambda: red_pixels(browser.picture()) == 200 * 100)
+        assert red_pixels(found.captured(tmp_path, "move", 1, 1)) == 200 * 100
+        heard = []
+
+        def typed_into(character):
+            try:
+                heard.extend(EVENT.iter_unpack(os.read(window, 100 * EVENT.size)))
+            except BlockingIOError:
+                return False
+            return (TEXT_INPUT, ord(character), 0) in heard
+
+        browser.key("h", "KeyH", "h")
+        until(lambda: typed_into("h"))
+        found.vncdo("type", "i")
+        until(lambda: typed_into("i"))
+        os.close(window)
+        until(lambda: red_pixels(browser.picture()) == 0)
+
+
+def red_pixels(image):
+    return sum(count for count, colour in image.getcolors(1 << 20) if colour == (255, 0, 0))
+
+
 # -- who may come in -------------------------------------------------------------------------------
 
 
@@ -329,7 +359,7 @@ def test_who_takes_nothing_delays_nobody(screen, tmp_path):
         pid = screen.up.daemon("vncd")["pid"]
         memory = Path(f"/proc/{pid}/status").read_text()
         assert int(re.search(r"VmRSS:\s+(\d+)", memory).group(1)) < 120_000
-        until(lambda: len(screen.ways["viewers"]) == 0, 40)  # after 15 s they have to go
+        until(lambda: len(screen.ways["viewers"]) == 0, 40)  # after 10 s they have to go
     finally:
         for one in stalled:
             one.socket.close()

@@ -123,13 +123,14 @@ class Desk:
 
 
 @contextmanager
-def desk(settings=SETTINGS, *arguments):
+def desk(settings=SETTINGS, sits=True):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         (Path(folder) / "up.toml").write_text(settings)
-        with Up(Path(folder), "--config", Path(folder) / "up.toml", *arguments) as up:
+        with Up(Path(folder), "--config", Path(folder) / "up.toml") as up:
             found = Desk(up)
-            found.sit_down()
+            if sits:
+                found.sit_down()
             try:
                 yield found
             finally:
