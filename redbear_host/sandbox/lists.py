@@ -37,7 +37,7 @@ def of_daemon(name: str, also: Sequence[str] = (), folder: Traversable | None = 
 
     `ConfigError` names the file and the line of what cannot be read.
     """
-    room = _room(name) if folder is None else folder / name
+    room = room_of(name) if folder is None else folder / name
     file = room / "syscalls"
     text = file.read_text(encoding="utf-8") if file.is_file() else _DEFAULT
     rules = parse(text, f"daemons/{name}/syscalls")
@@ -50,7 +50,7 @@ def of_daemon(name: str, also: Sequence[str] = (), folder: Traversable | None = 
     return rules
 
 
-def _room(name: str) -> Traversable:
+def room_of(name: str) -> Traversable:
     """Return the folder of an installed daemon; Orbital's is a package of its own."""
     return resources.files(name) if name == "orbital" else resources.files("daemons") / name
 
