@@ -1,8 +1,8 @@
 """The calls of a scheme `display.NAME` on `v2/VT` (driver-graphics, late 2025), and ours beside them.
 
 A call's first metadata word is the verb, its payload the record named here, filled in by the driver
-where it answers.  A frame buffer is `width × height` words 0xAARRGGBB, little endian, rows one after
-the other without padding; it is mapped from the handle at the offset that `MapOffset` gives.
+where it answers.  A frame buffer is `width * height` words 0xAARRGGBB, little endian, rows one
+after the other without padding; it is mapped from the handle at the offset that `MapOffset` gives.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class DestroyFramebuffer(Struct, size=8):
 
 
 class UpdatePlane(Struct, size=32):
-    """Show a frame buffer, of which this rectangle has changed; the call ends when it was taken over.
+    """Show a frame buffer, of which this rectangle has changed; answered when it was taken over.
 
     The client may draw into the buffer again once the call has returned.
     """

@@ -1,7 +1,7 @@
 """Orbital's events and window flags (orbclient 0.4.5, src/event.rs; orbital, src/scheme.rs).
 
-The same record goes from input drivers through `input` to whoever has the screen, and from Orbital to
-the owner of a window.
+The same record goes from input drivers through `input` to whoever has the screen, and from Orbital
+to the owner of a window.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from redbear_host.bits import Struct, at
 
-POINTER_RANGE: Final = 65535  # MOUSE on its way to a display: 0 to this, left to right, top to bottom
+POINTER_RANGE: Final = 65535  # MOUSE on its way to a display: 0 at the left and top, to this
 SCALE_ONE: Final = 160  # the unit of SCALE: a factor of 1
 
 
@@ -42,7 +42,7 @@ class EventCode(IntEnum):
     TEXT_INPUT = 13  # character
     CLIPBOARD_UPDATE = 14
     HOVER = 15  # 1 the pointer came in, 0 it left
-    SCALE = 16  # factor × SCALE_ONE; SCALE_ONE
+    SCALE = 16  # factor * SCALE_ONE; SCALE_ONE
     DRAG_ENTER = 17  # as DROP, and so the next two
     DRAG_MOVE = 18
     DRAG_LEAVE = 19
