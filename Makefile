@@ -85,6 +85,7 @@ bench: setup  ## measure scheme and driver, and the kernel's driver beside them 
 	@$(SUDO) $(BIN)/python benchmarks/files.py --device ahci
 	@$(SUDO) $(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 	@$(SUDO) $(BIN)/python benchmarks/network.py
+	@$(SUDO) $(BIN)/python benchmarks/vnc.py
 
 gate: setup  ## count the instructions of a file's operations in the guest; fail if there are more
 	@$(SUDO) $(BIN)/python benchmarks/fuse_doors.py --gate
