@@ -1,4 +1,4 @@
-"""The calls of a scheme `display.NAME` on `v2/VT` (driver-graphics, late 2025), and ours beside them.
+"""The calls of a scheme `display.NAME` on `v2/VT` (driver-graphics, late 2025), and ours besides.
 
 A call's first metadata word is the verb, its payload the record named here, filled in by the driver
 where it answers.  A frame buffer is `width * height` words 0xAARRGGBB, little endian, rows one
