@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Final
 
 from daemons.ihdad.driver import Card, Wishes
@@ -15,7 +16,8 @@ _NICE: Final = -11  # three sub-buffers are 35 ms: sound waits behind nobody who
 def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        with suppress(PermissionError):  # in a container
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
         function = daemon.function()
         kind, vectors = daemon.choose_interrupts(function, 1)
         card = Card(function, daemon.clock, Wishes(**daemon.options))
