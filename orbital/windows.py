@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orbital import placing
-from orbital.frame import bar_of, frame_of
-from orbital.layout import Layout, in_units
+from orbital.frame import frame_of
+from orbital.layout import in_units
+from orbital.paintwork import Paintwork
 from orbital.pixels import MAX_SIDE, Image
-from orbital.rect import EMPTY, Rect
-from orbital.region import around
-from orbital.scene import points, shown
+from orbital.rect import Rect
+from orbital.scene import points
 from orbital.screen import Screen
-from orbital.stack import Stack, level
+from orbital.stack import level
 from orbital.window import MAX_TITLE, Lent, Window, in_reach, nothing
 from redbear_host.abi.orbital import SCALE_ONE, EventCode, WindowFlag
 
 F = WindowFlag
 _TILED: Final = F.MAXIMIZED | F.FULLSCREEN
-_SHAPES: Final = F.BORDERLESS | F.RESIZABLE | F.UNCLOSABLE
-_DAMAGES: Final = 16  # rectangles of a window's damage that are kept apart
 
 
-class Windows:
+class Windows(Paintwork):
     """All windows, and the screens they are on.
 
     Numbers come from clients: whatever they are, a call changes the window within bounds or raises
@@ -31,21 +29,14 @@ class Windows:
     """
 
     def __init__(self) -> None:
-        self.layout: Final = Layout()
-        self.stack: Final = Stack()
+        super().__init__()
         self.focused: Window | None = None
-        self.on_work: Callable[[], object] = nothing
-        """Called when `draw` has something to do; not again before `draw` was called."""
         self.on_list: Callable[[], object] = nothing
         """Called when `list` would say something else."""
         self.on_closed: Callable[[Window], object] = nothing
         self.lending: Final[set[Window]] = set()  # those whose pixels an output lent
-        self.shifted = False  # windows are not where they were when `draw` was called last
-        self.version = 0  # counts changes of anything but what windows draw
         self._next = 1
         self._seen = 0  # counts changes of focus
-        self._working = False
-        self._damaged: dict[Window, None] = {}
 
     # -- opening and closing -----------------------------------------------------------------------
 
@@ -87,7 +78,7 @@ class Windows:
         if screen is not None:
             window.told_screen, window.told_scale = screen.place[2:], screen.scale
             if flags & F.SCALABLE:
-                window.scale = screen.scale
+                window.scale, window.told_screen = screen.scale, screen.size
         window.draw_with(width, height, pixels, stride, lent)
         self._next += 1
         size = points(width, window.scale), points(height, window.scale)
@@ -100,6 +91,8 @@ class Windows:
         self._touch(window)
         if flags & F.SCALABLE:
             window.post(EventCode.SCALE, window.scale, SCALE_ONE)
+        if len(self.layout) > 1:
+            self._tell_screen(window)
         if not flags & F.BACK and window.showing:
             self.focus(window)
         if flags & _TILED:
@@ -203,18 +196,6 @@ class Windows:
         if changed & F.SCALABLE:
             self._tell_screen(window)
         self.on_list()
-
-    def damage(self, window: Window, rects: Iterable[Rect] = ()) -> None:
-        """Hear that a window's owner has drawn: where, in its pixels; nowhere is everywhere."""
-        if window.image is None:
-            return
-        whole = Rect(0, 0, window.width, window.height)
-        found = window.damage
-        found += [rect & whole for rect in rects] or [whole]
-        if len(found) > _DAMAGES:
-            window.damage = [around(found)]
-        self._damaged[window] = None
-        self._work()
 
     # -- focus -------------------------------------------------------------------------------------
 
@@ -381,41 +362,3 @@ class Windows:
         if window.told_screen != size:
             window.told_screen = size
             window.post(EventCode.SCREEN, *size)
-
-    # -- damage ------------------------------------------------------------------------------------
-
-    def repaint(self) -> None:
-        """Have everything painted anew."""
-        for screen in self.layout:
-            screen.damage.add(screen.whole)
-        self._work()
-
-    def cursor_moved(self) -> None:
-        """Hear that the cursor or what is shown above all windows is not as it was."""
-        self._work()
-
-    def _work(self) -> None:
-        if not self._working:
-            self._working = True
-            self.on_work()
-
-    def _forget_items(self, window: Window) -> None:
-        for item in window.items.values():
-            item.close()
-        window.items.clear()
-
-    def _touch(self, window: Window) -> None:
-        """Have everything of a window painted anew that can be seen."""
-        self.shifted = True
-        self.version += 1
-        if window.showing and not window.closed:
-            for screen in self.layout:
-                screen.damage.add(shown(screen, window).frame & screen.whole)
-            self._work()
-
-    def _touch_bar(self, window: Window) -> None:
-        self.version += 1
-        if window.showing and not window.closed and bar_of(window) != EMPTY:
-            for screen in self.layout:
-                screen.damage.add(shown(screen, window).bar & screen.whole)
-            self._work()
