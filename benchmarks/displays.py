@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -130,7 +131,7 @@ def inside(seconds: float) -> None:
                 function.enable_interrupts(InterruptKind.MSIX, vectors)
                 gpu = GpuCard(function, SystemClock(), InterruptKind.MSIX, vectors)
                 gpu.start()
-                measure(gpu, name, lambda: gpu.on_interrupt(1), seconds)
+                measure(gpu, name, partial(gpu.on_interrupt, 1), seconds)
                 gpu.stop()
         finally:
             function.close()
