@@ -79,7 +79,10 @@ class Secrets:
 def _kept(path: Path, make: Callable[[], str]) -> str:
     """Return a file's line; it is made if there is none, and readable for its owner only."""
     if path.is_file():
-        return path.read_text(encoding="ascii").strip()
+        found = path.read_text(encoding="ascii").strip()
+        if len(found) >= PASSWORD_MOST:
+            return found
+        path.unlink()  # who was killed over writing it has left nothing that keeps anybody out
     made = make()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(fd, "w", encoding="ascii") as file:

@@ -149,6 +149,9 @@ class Desk:
         if (width, height) == self.size(0):
             if who in self.painters:
                 self.painters[who].answered(Outcome.DONE)
+            else:  # a client's wish: it begins with a black screen
+                self.clear(0)
+                self.on_changed(0)
             return
         self._screen.resize(width, height)
         self._keep_size()

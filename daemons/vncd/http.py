@@ -23,7 +23,7 @@ SOCKET_PATH: Final = "/rfb"
 
 _REASONS: Final = {
     200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    421: "Misdirected Request", 426: "Upgrade Required", 429: "Too Many Requests",
+    421: "Misdirected Request", 426: "Upgrade Required",
 }  # fmt: skip
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _KEY_BYTES: Final = 16

@@ -242,6 +242,15 @@ def test_secrets_are_made_once_and_are_roots_alone(tmp_path):
         Secrets.load(tmp_path / "vnc", str(tmp_path / "mine"))
 
 
+def test_a_secret_that_was_not_written_to_its_end_is_made_again(tmp_path):
+    (tmp_path / "token").write_text("")
+    (tmp_path / "password").write_text("x\n")
+    secrets = Secrets.load(tmp_path, "")
+    assert not secrets.opens("")
+    assert len(secrets.token) >= 32
+    assert len(secrets.password) == 8
+
+
 def test_the_token_opens_and_nothing_else_does():
     secrets = Secrets(b"password", "a token")
     assert secrets.opens("a token")
