@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -200,3 +201,29 @@ def test_functions_close_every_descriptor_they_were_given(nvme_machine: Machine)
     with pytest.raises(Gone):
         qemu_rig.opened(nvme_machine.functions[0])
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("kind", ["vga", "bochs-display"])
+def test_plain_memory_of_a_device_is_written_and_cleared_in_order(
+    tmp_path: Path, kind: str
+) -> None:
+    with qemu_rig.machine(LabDevice(kind).arguments(tmp_path)) as machine:
+        function = qemu_rig.opened(machine.functions[0])
+        try:
+            memory, window = function.memory(0), function.bar(0)
+            assert memory.size == 16 << 20
+            data = random.Random(1).randbytes(50_001)
+            memory.write(4096, memoryview(data))
+            found = b"".join(
+                window.read64(4096 + at).to_bytes(8, "little") for at in range(0, 50_008, 1000)
+            )
+            expected = data.ljust(50_016, b"\0")
+            assert found == b"".join(expected[at : at + 8] for at in range(0, 50_008, 1000))
+            memory.clear(4096 + 8, 50_000)
+            assert window.read64(4096) == int.from_bytes(data[:8], "little")
+            assert window.read64(4096 + 8) == window.read64(4096 + 49_992) == 0
+            for offset, size in ((-1, 1), (memory.size, 1), (memory.size - 3, 4)):
+                with pytest.raises(ValueError, match="bytes at"):
+                    memory.write(offset, memoryview(bytes(size)))
+        finally:
+            function.close()
