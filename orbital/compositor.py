@@ -12,7 +12,7 @@ from typing import Final
 
 from orbital.canvas import Canvases
 from orbital.keys import Keys
-from orbital.layers import Planes
+from orbital.layers import Layers
 from orbital.overlay import Overlay, Overlays
 from orbital.painter import Painter
 from orbital.pixels import Image, Job, Plan, premultiplied
@@ -51,7 +51,7 @@ class Compositor:
         self._now: Final = now
         self._painter: Final = Painter(theme)
         self._overlays: Final = Overlays(windows, pointer, keys, self._painter)
-        self._planes: Final = Planes()
+        self._layers: Final = Layers()
         self._canvases: Final = Canvases()
         self._plans: Final[dict[Hashable, Plan]] = {}  # of the version that follows
         self._version = 0
@@ -113,7 +113,7 @@ class Compositor:
 
     def _frame(self, screen: Screen, overlays: tuple[Overlay, ...]) -> None:
         output = screen.output
-        planed = self._planes.assign(screen, self._windows, overlays)
+        planed = self._layers.assign(screen, self._windows, overlays)
         frame = output.begin()
         if frame is None:
             return  # `on_ready` brings us back

@@ -182,6 +182,10 @@ class Desktop(Windows):
         """Return the title bar of a window as a screen shows it."""
         return self._compositor.bar(screen, window)
 
+    def _here(self) -> Screen | None:
+        """Open new windows where the pointer is."""
+        return self.layout.at(self.pointer.x, self.pointer.y) or super()._here()
+
     def _on_closed(self, window: Window) -> None:
         self.pointer.forget(window)
         self.keys.forget(window)

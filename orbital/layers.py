@@ -17,7 +17,7 @@ _OFFERED: Final = 8  # layers; no output has more planes
 _BLOCKERS: Final = 64  # things in front, behind which no plane is looked for any more
 
 
-class Planes:
+class Layers:
     """Offers windows to outputs, and damages what planes no longer show."""
 
     def assign(

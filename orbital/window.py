@@ -19,6 +19,7 @@ from redbear_host.abi.orbital import SCALE_ONE, WindowFlag
 __all__ = ["MAX_TITLE", "Lent", "Window", "in_reach", "nothing"]
 
 MAX_TITLE: Final = 1024  # characters that are kept of a title
+_BARE: Final = int(WindowFlag.BORDERLESS | WindowFlag.FULLSCREEN)
 _FAR: Final = 1 << 24  # no window is further away than this
 
 
@@ -46,11 +47,13 @@ class Window:
 
     __slots__ = (
         "__weakref__",
+        "_flags",
+        "_hidden",
         "closed",
         "cursor_shown",
         "damage",
+        "decorated",
         "events",
-        "flags",
         "floating",
         "grabs",
         "height",
@@ -62,6 +65,7 @@ class Window:
         "lent",
         "minimised",
         "on_event",
+        "opaque",
         "place",
         "relative",
         "resizing",
@@ -77,6 +81,9 @@ class Window:
 
     def __init__(self, number: int, flags: WindowFlag, title: str) -> None:
         self.id: Final = number  # unique as long as the desktop lives, and rising
+        self._hidden = False
+        self.decorated = True  # it has a title bar
+        self.opaque = True  # nothing behind its picture can be seen
         self.flags = flags
         self.title = title  # at most MAX_TITLE characters
         self.place = EMPTY  # in points, without decorations
@@ -114,19 +121,23 @@ class Window:
         return f"<Window {self.id} {self.title[:24]!r} {tuple(self.place)} {self.flags!r}>"
 
     @property
+    def flags(self) -> WindowFlag:
+        """What its owner asked it to be like, and how it is tiled."""
+        return self._flags
+
+    @flags.setter
+    def flags(self, flags: WindowFlag) -> None:
+        # Asked in every frame of every window, and slow to ask of an IntFlag.
+        bits = int(flags)
+        self._flags = flags
+        self._hidden = bool(bits & WindowFlag.HIDDEN.value)
+        self.decorated = not bits & _BARE
+        self.opaque = not bits & WindowFlag.TRANSPARENT.value
+
+    @property
     def showing(self) -> bool:
         """Whether it is on the desktop at all, if perhaps behind others."""
-        return not (self.minimised or self.flags & WindowFlag.HIDDEN or self.image is None)
-
-    @property
-    def decorated(self) -> bool:
-        """Whether it has a title bar."""
-        return not self.flags & (WindowFlag.BORDERLESS | WindowFlag.FULLSCREEN)
-
-    @property
-    def opaque(self) -> bool:
-        """Whether nothing behind its picture can be seen."""
-        return not self.flags & WindowFlag.TRANSPARENT
+        return not (self.minimised or self._hidden or self.image is None)
 
     def post(self, code: int, a: int = 0, b: int = 0) -> None:
         """Let its owner know of something."""

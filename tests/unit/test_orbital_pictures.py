@@ -145,7 +145,7 @@ class Scene:
 @pytest.mark.fuzz
 @pytest.mark.parametrize("planes", [False, True], ids=["painted", "on planes"])
 def test_what_is_painted_bit_by_bit_is_what_one_painting_shows(planes: bool) -> None:
-    for seed in range(rounds(60, 1000)):
+    for seed in range(rounds(60, 500)):
         scene = Scene(random.Random(seed), planes=planes)
         for _ in range(60):
             for _ in range(scene.rng.randint(1, 3)):
