@@ -127,7 +127,7 @@ def desk(settings=SETTINGS, sits=True):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         (Path(folder) / "up.toml").write_text(settings)
-        with Up(Path(folder), "--config", Path(folder) / "up.toml") as up:
+        with Up(Path(folder), "--vnc", "--config", Path(folder) / "up.toml") as up:
             found = Desk(up)
             if sits:
                 found.sit_down()
