@@ -7,7 +7,7 @@ from the back to the front.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Final
 
 from orbital.canvas import Canvases
@@ -30,6 +30,7 @@ __all__ = ["Compositor"]
 _PIECES: Final = 48
 """Rectangles that are left to paint, above which hiding more of them is not worth the walk: what is
 behind may be painted in vain then, never wrongly."""
+_LOOKED_FOR: Final = 32  # windows drawn in, above which nobody looks what hides each of them
 _PLANS: Final = 32  # that are kept
 _OUTLINE: Final = 0xFFFF00FF  # of what was painted, with Super+F10
 
@@ -63,7 +64,7 @@ class Compositor:
         self._plans.clear()
         self._overlays.forget(screen)
 
-    def draw(self, damaged: Iterable[Window]) -> None:
+    def draw(self, damaged: Collection[Window]) -> None:
         """Bring all screens up to date that can take a picture; `damaged` have been drawn in."""
         self._spread(damaged)
         for screen in self._windows.layout:
@@ -89,9 +90,11 @@ class Compositor:
         focused = window is self._windows.focused
         return self._painter.bar(window.title, item.buttons, width, height, screen.scale, focused)
 
-    def _spread(self, damaged: Iterable[Window]) -> None:
+    def _spread(self, damaged: Collection[Window]) -> None:
         """Damage screens where windows were drawn in, and nothing opaque hides it."""
         layout, showing = self._windows.layout, self._windows.stack.showing
+        if len(damaged) > _LOOKED_FOR:
+            showing = []
         for window in damaged:
             rects, window.damage = window.damage, []
             if not window.showing:
@@ -102,7 +105,7 @@ class Compositor:
                 parts = [item.damaged(rect, window) & whole for rect in rects]
                 parts = [part for part in parts if part]
                 for other in showing:
-                    if other is window or not parts:
+                    if other is window or not parts or len(parts) > _PIECES:
                         break
                     if other.opaque:
                         parts = without(parts, shown(screen, other).body)

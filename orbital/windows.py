@@ -37,6 +37,7 @@ class Windows(Paintwork):
         self.lending: Final[set[Window]] = set()  # those whose pixels an output lent
         self._next = 1
         self._seen = 0  # counts changes of focus
+        self._recent: Final[dict[Window, None]] = {}  # who had it, the last at the end
 
     # -- opening and closing -----------------------------------------------------------------------
 
@@ -108,6 +109,7 @@ class Windows(Paintwork):
         window.closed = True
         self.stack.remove(window)
         self._damaged.pop(window, None)
+        self._recent.pop(window, None)
         self.lending.discard(window)
         window.let_go()
         self.on_closed(window)
@@ -210,6 +212,8 @@ class Windows(Paintwork):
                 self._touch(window)
             self._seen += 1
             window.seen = self._seen
+            self._recent.pop(window, None)
+            self._recent[window] = None
         if window is before:
             return
         self.focused = window
@@ -250,8 +254,9 @@ class Windows(Paintwork):
 
     def _focus_next(self) -> None:
         """Give the focus to whoever had it last of those that may have it."""
-        may = [window for window in self.stack if self._may_focus(window)]
-        self.focus(max(may, key=lambda window: window.seen, default=None))
+        before = (window for window in reversed(self._recent) if self._may_focus(window))
+        others = (window for window in self.stack if self._may_focus(window))
+        self.focus(next(before, None) or next(others, None))
 
     # -- places ------------------------------------------------------------------------------------
 
