@@ -28,15 +28,14 @@ from orbital.volume import VolumeKeys
 from redbear_host.abi.orbital import EventCode
 from redbear_host.daemon import Daemon
 from redbear_host.errors import ConfigError
-from redbear_host.scheme.loop import Timer
 
 log = logging.getLogger(__name__)
 
 _ALONE: Final = 3  # the VT where there is no inputd: Redox's for a desktop
 _INPUT_S: Final = 1.0  # to wait for it, where it is said to be there
 _ORPHANS_S: Final = 10.0  # for programs of the ring door to come back to their windows
-_SOON_S: Final = 0.02  # until it is written down that a window came or went
-_LATER_S: Final = 0.2  # until it is written down that one was moved
+_SOON_S: Final = 0.02  # until it is written down what has changed,
+_EACH_S: Final = 0.0005  # and so much later for each window, since all are written each time
 
 
 class Session:
@@ -80,7 +79,7 @@ class Session:
         # Without a screen of ours, the keyboard is somebody else's.
         self._calls: Final = () if options["output"] == Kind.NONE else (INPUT, AUDIO)
         self._held: Final[set[str]] = set()  # those of them that were called
-        self._saving: Timer | None = None
+        self._saves = False  # a timer runs
         self._shim.on_with = self._on_with
         self._shim.on_without = self._on_without
         daemon.callback(self._clients.save)
@@ -111,7 +110,7 @@ class Session:
 
     def _draw(self) -> None:
         self.desktop.draw()
-        self._save_in(_LATER_S)
+        self._save_soon()
 
     # -- schemes that come and go ------------------------------------------------------------------
 
@@ -130,17 +129,16 @@ class Session:
 
     def _on_list(self) -> None:
         self._control.note_list()
-        self._save_in(_SOON_S)
+        self._save_soon()
 
-    def _save_in(self, seconds: float) -> None:
-        due = self._loop.now() + seconds
-        if self._saving is None or self._saving.when > due:
-            if self._saving is not None:
-                self._saving.cancel()
-            self._saving = self._loop.at(due, self._save)
+    def _save_soon(self) -> None:
+        if not self._saves:
+            self._saves = True
+            pause = _SOON_S + _EACH_S * len(self._clients)
+            self._loop.at(self._loop.now() + pause, self._save)
 
     def _save(self) -> None:
-        self._saving = None
+        self._saves = False
         self._clients.save()
 
     def _close_orphans(self) -> None:

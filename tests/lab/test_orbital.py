@@ -73,8 +73,7 @@ def test_a_c_program_and_a_shell_open_windows_in_memory(desk, tmp_path):
     program, line, picture = show(desk, tmp_path)
     desk.wait_for(picture, (400, 60))
     desk.wait_for(gradient(256, 100), (40, 30))
-    titles = [window["title"] for window in desk.windows]
-    assert titles == ["renamed", "from C"]
+    until(lambda: [window["title"] for window in desk.windows] == ["renamed", "from C"])
     for one in (line, program):
         end(one)
     until(lambda: not desk.windows)
@@ -83,11 +82,12 @@ def test_a_c_program_and_a_shell_open_windows_in_memory(desk, tmp_path):
 def test_a_c_program_and_a_shell_open_windows_on_a_display(lab, tmp_path):
     program, line, picture = show(lab, tmp_path)
     lab.wait_for(picture, (400, 60))
+    until(lambda: [window["title"] for window in lab.windows] == ["renamed", "from C"])
+    lab.screen.until_shown(lab.shot())
     seen = lab.screen.shot()
     assert seen.size == (1024, 768)
     assert seen.crop((400, 60, 700, 260)).tobytes() == picture.tobytes()
     assert seen.crop((40, 30, 296, 130)).tobytes() == gradient(256, 100).tobytes()
-    lab.screen.until_shown(lab.shot())
     # What the pointer and the keyboard do reaches the program.
     lab.input((EventCode.MOUSE, 65535 * 100 // 1024, 65535 * 60 // 768))
     lab.input((EventCode.BUTTON, 1, 0), (EventCode.BUTTON, 0, 0))
