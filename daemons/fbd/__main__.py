@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from daemons.fbd.format import FIX_SIZE, VAR_SIZE, Layout, parse
+from daemons.fbd.format import FIX_SIZE, NOTHING, VAR_SIZE, Layout, parse
 from daemons.fbd.screen import Screen
-from redbear_host.daemon import Daemon
+from redbear_host.daemon import Daemon, SeatGrant
 from redbear_host.displayed import serve_display
 
 log = logging.getLogger(__name__)
@@ -23,25 +23,29 @@ _FBIOGET_FSCREENINFO: Final = 0x4602
 def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
-        seat = daemon.seat
-        if seat is None or not seat.cards:
-            log.error("no frame buffer was named; write it in the configuration: [daemon.fbd]")
-            raise SystemExit(1)
-        ((name, fd),) = seat.cards.items()
-        try:
-            layout = _layout(fd)
-            memory = mmap.mmap(fd, layout.length)
-        except (OSError, ValueError) as error:
-            log.error("%s cannot be drawn on: %s", name, error)
-            raise SystemExit(1) from None
-        screen = Screen(layout, memoryview(memory), seat.active)
-        log.info("%s: %s, %dx%d", name, layout.name, layout.width, layout.height)
+        screen = _screen(daemon.seat)
         # A successor goes on where the screen is as its predecessor has left it.
         if daemon.life == 1:
             screen.clear(0)
         serve_display(daemon, screen)
         daemon.on_told = _with_seat(screen, daemon.say, daemon.on_told)
         daemon.run()
+
+
+def _screen(seat: SeatGrant | None) -> Screen:
+    """Map what was named; without that, there is a display without a monitor."""
+    if seat is None or not seat.cards:
+        log.warning('no frame buffer is named: write [daemon.fbd] framebuffer = "fb0"')
+        return Screen(NOTHING, memoryview(bytearray()), active=False)
+    ((name, fd),) = seat.cards.items()
+    try:
+        layout = _layout(fd)
+        memory = mmap.mmap(fd, layout.length)
+    except (OSError, ValueError) as error:
+        log.error("%s cannot be drawn on: %s", name, error)
+        raise SystemExit(1) from None
+    log.info("%s: %s, %dx%d", name, layout.name, layout.width, layout.height)
+    return Screen(layout, memoryview(memory), seat.active)
 
 
 def _layout(fd: int) -> Layout:

@@ -35,6 +35,9 @@ class Layout(NamedTuple):
     convert: Convert | None  # None: as they are
 
 
+NOTHING: Final = Layout("none", 0, 0, 0, 0, 0, 4, None)
+
+
 def parse(var: bytes, fix: bytes) -> Layout:
     """Understand what FBIOGET_VSCREENINFO and FBIOGET_FSCREENINFO say; ValueError if we cannot."""
     width, height, _, virtual, x, y, bits, grey, *fields = _VAR.unpack_from(var)

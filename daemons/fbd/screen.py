@@ -39,7 +39,8 @@ class Screen:
 
     def modes(self, _display: int, /) -> Sequence[DisplayMode]:
         """Return the one mode that it has."""
-        return [DisplayMode(self._layout.width, self._layout.height, 0, True)]
+        width, height = self._layout.width, self._layout.height
+        return [DisplayMode(width, height, 0, True)] if width else []
 
     def set_mode(self, _display: int, _width: int, _height: int, /) -> None:
         """Do nothing: there is only one."""

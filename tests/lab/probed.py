@@ -34,7 +34,9 @@ def main() -> None:
         run(loop)
 
     Loop.run = probe_then_run
-    runpy.run_module(f"daemons.{_name()}", run_name="__main__", alter_sys=True)
+    name = _name()
+    module = name if name == "orbital" else f"daemons.{name}"  # as `Manifest.module` has it
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ CONTROL = "import json, os, probes; print(json.dumps(probes.run(os.getppid(), co
 def probed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("probed")
     # smolnetd comes with a network, audiod with a sound card
-    lab = ("--lab", "nvme:size=16M", "--lab", "e1000:peer=none", "--lab", "hda")
+    cards = ("nvme:size=16M", "e1000:peer=none", "hda", "vga", "virtio-gpu")
+    lab = [word for card in cards for word in ("--lab", card)]
     with Probed(folder, *lab, *asked_for(folder)) as made:
         yield made
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from daemons.fbd.format import parse
+from daemons.fbd.format import NOTHING, parse
 from daemons.fbd.screen import Screen
 from redbear_host.classes.screen import Area
 
@@ -89,3 +89,10 @@ def test_areas_go_where_they_belong_and_only_while_the_terminal_is_ours():
     assert memory == expected
     screen.release()
     assert not screen.update(0, pixels, 32, [Area(0, 0, 1, 1)])
+
+
+def test_without_a_frame_buffer_there_is_a_display_without_a_monitor():
+    screen = Screen(NOTHING, memoryview(bytearray()), active=False)
+    assert screen.size(0) == (0, 0)
+    assert screen.modes(0) == []
+    screen.clear(0)
