@@ -97,7 +97,7 @@ def test_pcid_knows_what_was_added_in_its_next_life(up):
         (("add", "--lab", "floppy"), 2, "no device 'floppy'"),
         (("add", "--lab", "nvme:size=elephant"), 2, "elephant"),
         (("add", "--lab", "nvme:size=9999999T"), 2, "at most"),
-        (("add", "--lab", "vga"), 2, "no daemon drives"),
+        (("add", "--lab", "vga:memory=3"), 2, "a power of two"),
         (("add", "--lab", "e1000:peer=netns:no-such-namespace"), 2, "ip netns add"),
         (("add", "--lab", "nvme:file=/no/such/folder.img"), 3, "folder.img"),
         (("add", "--device", "0000:ff:1f.7"), 2, "there is no PCI function"),

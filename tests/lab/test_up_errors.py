@@ -59,11 +59,6 @@ def test_a_lab_device_or_key_that_does_not_exist(tmp_path, where):
     nothing_left(tmp_path)
 
 
-def test_a_lab_device_without_a_daemon_yet(tmp_path, where):
-    refused(redbear("up", "--lab", "vga", *where), 2, "vga", "nvmed")
-    nothing_left(tmp_path)
-
-
 def test_a_device_that_does_not_exist(tmp_path, where):
     refused(redbear("up", "--device", "0000:ff:1f.7", *where), 2, "0000:ff:1f.7", "devices")
     refused(redbear("up", "--device", "elephant", *where), 2, "elephant")

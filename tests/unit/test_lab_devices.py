@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from redbear_host.cli.plan import plan_lab
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.lab.devices import KINDS, SLOTS, LabDevice, parse, quote
 from redbear_host.lab.farends import Supplies
+from redbear_host.manifest import installed, matching
 
 
 def devices(arguments: list[str]) -> list[str]:
@@ -281,3 +283,14 @@ def test_a_sound_card_that_cannot_be_is_refused_by_its_key(text: str) -> None:
     with pytest.raises(ConfigError, match=f"lab device hda: {key}=") as caught:
         parse(text).check()
     assert caught.value.hint
+
+
+def test_a_lab_device_without_a_daemon_is_refused_with_those_that_have_one() -> None:
+    nvmed = [manifest for manifest in installed() if manifest.name == "nvmed"]
+    with pytest.raises(ConfigError, match="no daemon drives the lab's vga") as caught:
+        plan_lab(LabDevice("vga"), 1, nvmed)
+    assert "nvmed" in caught.value.hint
+
+
+def test_every_lab_device_has_a_daemon() -> None:
+    assert [kind.name for kind in KINDS.values() if matching(kind.ids, installed()) is None] == []
