@@ -107,6 +107,8 @@ class Screens:
                 self._use(Kind.DISPLAY)  # their pictures belong to a terminal
             else:
                 self._choose()
+            if not self._settled and self._kind is Kind.KMS:
+                self._put_up()  # they were opened before anybody was there to be told
             if first:
                 self._loop.at(self._loop.now() + _PATIENCE_S, self._put_up)
 
@@ -145,7 +147,8 @@ class Screens:
         self._old, self._kind = self._source, kind
         source = self._source = self._open(kind)
         source.on_outputs = self._on_outputs
-        self._on_outputs()
+        if self._vt:
+            self._on_outputs()
 
     def _open(self, kind: Kind) -> Source:
         if kind is Kind.NONE:
