@@ -53,6 +53,9 @@ class Picture:
             self._at, self._left = 0, b""
         if self._rgba:
             data = self._turned(data)
+        # Nobody sees the pictures of a film of which another is there already: a mebibyte for a
+        # window of one pixel would be a quarter of a million of them.
+        data = data[max(len(data) // self._size - 1, 0) * self._size :]
         changed = []
         while len(data):
             count = min(len(data), self._size - self._at)

@@ -46,6 +46,20 @@ def test_behind_the_last_row_another_picture_begins():
     assert bytes(memory) == film[2 * SIZE :]
 
 
+@pytest.mark.parametrize("rgba", [False, True])
+def test_a_long_piece_in_a_tiny_picture_is_written_once_and_not_thousands_of_times(rgba):
+    film = random.Random(2).randbytes((1 << 20) + 6)
+    memory, into = picture(rgba, 3, 1)
+    again, in_pieces = picture(rgba, 3, 1)
+    for at in range(0, len(film), 1000):
+        written(in_pieces, film[at : at + 1000])
+    assert len(written(into, film)) <= 3
+    assert memory == again
+    written(into, b"rest")  # goes on where the film has ended
+    written(in_pieces, b"rest")
+    assert memory == again
+
+
 def test_only_the_rows_that_were_written_are_told():
     _, into = picture()
     assert written(into, bytes(WIDTH * 4)) == [Rect(0, 0, WIDTH, 1)]
