@@ -99,6 +99,11 @@ class Screens:
         """Whether it was said which terminal is ours."""
         return bool(self._vt)
 
+    @property
+    def needs_terminal(self) -> bool:
+        """Whether what is shown depends on which terminal is ours."""
+        return choose(self._wanted, self._cards, self._displays) is Kind.DISPLAY
+
     def start(self, vt: int) -> None:
         """Put screens up; `vt` is our virtual terminal."""
         if vt != self._vt:

@@ -94,7 +94,7 @@ class Session:
         daemon.serve(self._scheme.name, self._scheme)
         daemon.serve(self._control.name, self._control)
         now = self._loop.now()
-        wait = _INPUT_S if INPUT in self._held else 0.0
+        wait = _INPUT_S if INPUT in self._held and self._screens.needs_terminal else 0.0
         self._loop.at(now + wait, self._start_alone)
         if daemon.life > 1:
             self._loop.at(now + _ORPHANS_S, self._close_orphans)
