@@ -86,6 +86,8 @@ class SoundScheme(Scheme):
         self._open: Final[dict[int, _Open]] = {}
         # Who writes, the one who wrote last at the end: each gets his turn.
         self._writers: Final[dict[int, _Open]] = {}
+        # Who has written and has not said since that this is the end: they are waited for.
+        self._playing: Final[set[int]] = set()
         self._recorders: Final[dict[int, Recorder]] = {}
         self._tails: Final[deque[bytes]] = deque()
         self._next = ROOT + 1
@@ -158,7 +160,12 @@ class SoundScheme(Scheme):
         if closed.partial and len(self._tails) < _TAILS_MOST:
             self._tails.append(bytes(closed.partial).ljust(BUFFER, b"\0"))
             self._play_tails()
-        if not self._writers and not self._tails:
+        self._end(handle)
+
+    def _end(self, handle: int) -> None:
+        """Wait for this writer no longer."""
+        self._playing.discard(handle)
+        if not self._playing and not self._tails:
             self._card.finish()
 
     def _play_tails(self) -> None:
@@ -199,6 +206,7 @@ class SoundScheme(Scheme):
         if not taken:
             raise Refused(e.EWOULDBLOCK)
         self._writers[handle] = self._writers.pop(handle)
+        self._playing.add(handle)
         return taken
 
     def fsync(self, handle: int, request: Request) -> None:
@@ -213,8 +221,9 @@ class SoundScheme(Scheme):
             self._card.play(bytes(opened.partial).ljust(BUFFER, b"\0"))
             opened.partial.clear()
         if self._tails or self._card.written != self._card.played:
-            self._card.finish()
+            self._end(handle)
             raise Refused(e.EWOULDBLOCK)
+        self._playing.discard(handle)
 
     def ftruncate(self, handle: int, length: int, request: Request) -> None:
         """Change nothing: `>` is how shells write."""
@@ -230,7 +239,7 @@ class SoundScheme(Scheme):
     def _on_played(self) -> None:
         if self._tails:
             self._play_tails()
-            if not self._tails and not self._writers:
+            if not self._tails and not self._playing:
                 self._card.finish()
         for number in tuple(self._writers):
             self.post_fevent(number, f.EVENT_WRITE)

@@ -140,6 +140,20 @@ def test_fsync_fills_up_with_silence_and_waits_for_the_end(rig):
     assert rig.facts(handle, "stats")["underruns"] == 0
 
 
+def test_who_holds_the_card_open_and_writes_nothing_is_not_waited_for(rig):
+    holder, handle = rig.open(), rig.open()
+    rig.put(handle, sub_buffer(0))
+    rig.scheme.on_close(handle)
+    rig.pass_time(0.1)
+    assert rig.facts(holder, "stats")["underruns"] == 0
+    rig.put(holder, sub_buffer(1))
+    handle = rig.open()
+    rig.put(handle, sub_buffer(2))
+    rig.scheme.on_close(handle)  # the other is still expected
+    rig.pass_time(0.1)
+    assert rig.facts(holder, "stats")["underruns"] == 1
+
+
 def test_close_does_not_wait_and_the_rest_is_heard(rig):
     handle = rig.open()
     rig.put(handle, b"".join(map(sub_buffer, range(3))) + sub_buffer(3)[:400])
