@@ -14,6 +14,9 @@ from redbear_host.abi.orbital import SCALE_ONE
 __all__ = ["Layout"]
 
 
+_NO_SCREEN: Final = 1 << 20  # pixels, where there is no screen
+
+
 class Layout:
     """Screens in the order in which they came; the first is the one that a desktop starts on."""
 
@@ -30,6 +33,11 @@ class Layout:
     def bounds(self) -> Rect:
         """The smallest rectangle of the plane that holds all screens."""
         return around(screen.place for screen in self._screens)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels all screens have together; without a screen, as if there were one."""
+        return sum(map(_pixels_of, self._screens)) or _NO_SCREEN
 
     def add(self, output: Output, at: tuple[int, int] | None, scale: int) -> Screen:
         """Put an output at a point of the plane, or at the right of all others; scale 0: usual."""
@@ -80,6 +88,11 @@ class Layout:
             if distance < 0 or far < distance:
                 best, distance = near, far
         return best
+
+
+def _pixels_of(screen: Screen) -> int:
+    width, height = screen.size
+    return width * height
 
 
 def in_units(length: int, scale: int) -> int:

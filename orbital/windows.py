@@ -137,14 +137,19 @@ class Windows(Paintwork):
     ) -> None:
         """Give a window other memory and size; what both sizes hold is copied into it.
 
+        Of a window with more pixels than all screens together, only as many, the upper rows: who
+        asks for sizes in turn would else have the time of all others.
+
         The old memory is let go before this returns.  `ValueError`, and nothing changed, if
         `pixels` is too short.
         """
         if width and height:
             new = Image(width, height, pixels, stride, alpha=not window.opaque)
             if window.image is not None:
-                both = Rect(0, 0, min(width, window.width), min(height, window.height))
-                new.copy(window.image, 0, 0, both)
+                across, down = min(width, window.width), min(height, window.height)
+                down = min(down, self.layout.pixels // across)
+                if down:
+                    new.copy(window.image, 0, 0, Rect(0, 0, across, down))
             new.close()
         self._touch(window)
         window.draw_with(width, height, pixels, stride, lent)

@@ -197,6 +197,15 @@ def test_a_resize_keeps_what_both_sizes_hold() -> None:
     assert words == [0xFF112233] * 4 + [0, 0]
 
 
+def test_a_resize_of_a_window_larger_than_all_screens_costs_no_more_than_they_have() -> None:
+    desktop, _ = desk()  # 640 by 480 pixels
+    window = open_window(desktop, "", (0, 0, 1280, 1000), 0xFF112233)
+    desktop.resize(window, 1280, 999, bytearray(1280 * 999 * 4))
+    words = pixels_of(window).cast("I")
+    assert words[1280 * 240 - 1] == 0xFF112233
+    assert words[1280 * 240] == 0
+
+
 # -- flags and sizes -------------------------------------------------------------------------------
 
 
