@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from daemons.virtio_gpud.regs import REQUEST_ROOM, Header, Queue, Type
 from redbear_host.bits import Struct
+from redbear_host.errors import DeviceError
 from redbear_host.hw.ports import Clock, PciFunction
 from redbear_host.hw.virtio.queue import SplitQueue
 from redbear_host.hw.virtio.transport import Transport
@@ -15,6 +16,7 @@ from redbear_host.hw.virtio.transport import Transport
 log = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 2.0  # what a command may take; QEMU takes microseconds
+PLACES_LEAST: Final = 24  # requests at once: an update of many areas, and more
 ERRORS_TOLD: Final = 20  # of a life
 
 Then: TypeAlias = Callable[[memoryview | None], object]
@@ -39,6 +41,8 @@ class Commands:
         self._queues: Final[list[SplitQueue[_Sent]]] = [
             SplitQueue(function.dma, transport.queue_size(queue), REQUEST_ROOM) for queue in Queue
         ]
+        if self._queues[Queue.CONTROL].places < PLACES_LEAST:
+            raise DeviceError(f"{name} takes {self._queues[Queue.CONTROL].places} requests at once")
         self._due: Final = [False, False]
         self._progress = 0.0  # when a command ended last, or nothing was in flight
         self.errors = 0

@@ -47,6 +47,7 @@ class Scanout:
         self._adapter: Final = adapter
         self._display: Final = display
         self.framebuffer: Framebuffer | None = None  # whose picture it is, or will be
+        self._size = adapter.size(display)
         self._covered = (0, 0)  # pixels that may be other than black
         self._areas: list[Area] = []
         self._waiting: list[tuple[Request, int]] = []
@@ -93,10 +94,11 @@ class Scanout:
         self._blocked = False
 
     def on_changed(self) -> None:
-        """Hear that it has another size, perhaps, and shows nothing then."""
+        """Hear that it has changed: with another size it is black, else it may be."""
         self._blocked = False
-        self._covered = (0, 0)
-        self._black = False
+        size = self._adapter.size(self._display)
+        if size != self._size:
+            self._size, self._covered, self._black = size, (0, 0), False
         if self.framebuffer is not None:
             self._areas.clear()
             self.show(self.framebuffer)

@@ -119,7 +119,8 @@ class Terminals:
         """Show VT `number`, as inputd says, or as soon as it is opened."""
         self._led = number
         wanted = self._open.get(number)
-        if wanted is not None and wanted.handles and number != self.active:
+        there = wanted is not None and (wanted.handles or wanted.restored)
+        if there and number != self.active:
             self._activate(number)
 
     def show_now(self, number: int) -> None:

@@ -17,6 +17,7 @@ from redbear_host.models.clock import FakeClock
 from redbear_host.models.function import Slot
 from redbear_host.models.virtio_gpu import Fault, Misdeed, VirtioGpu
 from redbear_host.models.virtio_gpu import card as model
+from redbear_host.models.virtio_gpu.queues import DeviceQueue
 
 ARENA = 16 << 20
 WIDTH, HEIGHT = 64, 48
@@ -333,6 +334,14 @@ def test_a_device_that_is_not_there_is_gone() -> None:
     bench.model.lost = True
     with pytest.raises(Gone):
         bench.card.start()
+
+
+def test_a_device_with_too_short_a_queue_is_refused() -> None:
+    card = VirtioGpu()
+    card.queues[0] = DeviceQueue(16)
+    function = Slot(card, bar=model.BAR, arena=ARENA).open()
+    with pytest.raises(DeviceError, match="8 requests"):
+        Card(function, FakeClock(), InterruptKind.MSIX, 3)
 
 
 def test_a_device_without_the_features_is_refused() -> None:
