@@ -28,6 +28,7 @@ from redbear_host.scheme.loop import Loop
 log = logging.getLogger(__name__)
 
 _CALLS_MOST: Final = 8  # rectangles of one picture; more are told as one
+_AGAIN_S: Final = 0.5  # until a driver is asked again that has refused a picture
 _MAP: Final = f.PROT_READ | f.PROT_WRITE | f.MAP_SHARED
 
 
@@ -240,15 +241,23 @@ class Display(Paced):
                 height=rect.height,
             )
             self._sent += 1
-            self._ask(Verb.UPDATE_PLANE, asked, lambda found: self._on_shown(connection))
+            self._ask(Verb.UPDATE_PLANE, asked, lambda found: self._on_shown(connection, found))
 
-    def _on_shown(self, connection: Looped | None) -> None:
+    def _on_shown(self, connection: Looped | None, found: abi.UpdatePlane | None) -> None:
         if connection is not self._connection:
-            return  # of a driver that has ended
+            return  # of a driver that has ended: the next one gets the whole picture
         self._sent -= 1
-        if not self._sent:
+        if found is None:
+            self._fail()
+        elif not self._sent:
             self._shown()
             self.wake()
+
+    def _fail(self) -> None:
+        """Begin anew, with other memory and not at once, since the driver does not take this."""
+        if self._memory is not None:
+            self._drop_memory()
+            self._loop.at(self._loop.now() + _AGAIN_S, lambda: self.look(anew=True))
 
     # -- its cursor --------------------------------------------------------------------------------
 
