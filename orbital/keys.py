@@ -53,11 +53,16 @@ _MEDIA: Final = {
 }
 
 
+_TERMINALS: Final = (*range(0x3B, 0x45), 0x57, 0x58)  # F1 to F12
+
+
 class Keys:
     """Which keys are held, and what they mean to the desktop."""
 
     def __init__(self, windows: Windows, pointer: Pointer) -> None:
         self.on_volume: Callable[[Volume], object] = nothing
+        self.on_terminal: Callable[[int], bool] = lambda number: False
+        """Called for Ctrl+Alt+F1 to F12; false where there are no virtual terminals to go to."""
         self.clipboard_size: Callable[[], int] = lambda: 0
         """Returns how many bytes a window can paste, for CLIPBOARD."""
         self.help_shown = False  # Super is held, and nothing was done with it yet
@@ -143,6 +148,8 @@ class Keys:
         if self._super_held:
             self._chord(scancode, character)
             return
+        if self._goes_to_terminal(scancode):
+            return
         if scancode in _MEDIA:
             self.on_volume(_MEDIA[Key(scancode)])
             return
@@ -156,6 +163,11 @@ class Keys:
             window.post(EventCode.TEXT_INPUT, character, 0)
             character = 0  # typed already
         window.post(EventCode.KEY, character, scancode | PRESSED)
+
+    def _goes_to_terminal(self, scancode: int) -> bool:
+        if scancode not in _TERMINALS or not {Key.CTRL, Key.ALT} <= self._held:
+            return False
+        return self.on_terminal(_TERMINALS.index(scancode) + 1)
 
     def _let_go(self, scancode: int) -> None:
         window = self._owners.pop(scancode, None)

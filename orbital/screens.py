@@ -68,8 +68,8 @@ class Screens:
         """Called once, when the screens that there are have been put up."""
         self.on_leaving: Callable[[Output], object] = lambda output: None
         """Called with a screen before it goes: it wants back what it has lent."""
-        self.switch_to: Callable[[int], object] = lambda terminal: None
-        """Go to another of Linux's virtual terminals, where we have one."""
+        self.switch_to: Callable[[int], bool] = lambda terminal: False
+        """Go to another of Linux's virtual terminals; false where we have none."""
         self._desktop: Final = desktop
         self._shim: Final = shim
         self._loop: Final = loop

@@ -36,6 +36,7 @@ _INPUT_S: Final = 1.0  # to wait for it, where it is said to be there
 _ORPHANS_S: Final = 10.0  # for programs of the ring door to come back to their windows
 _SOON_S: Final = 0.02  # until it is written down what has changed,
 _EACH_S: Final = 0.0005  # and so much later for each window, since all are written each time
+_REST: Final = 10  # times as long as it took is nothing written: many windows have long titles
 
 
 class Session:
@@ -71,6 +72,7 @@ class Session:
             _operators(options["operators"]),
         )
         self.desktop.on_list = self._on_list
+        self.desktop.keys.on_terminal = lambda number: self._screens.switch_to(number)
         self._consumer: Final = Consumer(self._shim, daemon.loop, self.desktop.input)
         self._consumer.on_terminal = self._screens.start
         self._consumer.on_lost = self.desktop.release_input

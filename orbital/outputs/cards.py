@@ -40,6 +40,7 @@ class CardSource:
         self._loop: Final = loop
         self._say: Final = say
         self._active = seat.active
+        self._has_terminal: Final = seat.vt != 0
         self._stations: Final = [Station(fd, name, loop) for name, fd in seat.cards.items()]
         self._due = False  # connectors will be looked at
         self._uevents: Final = _listen()
@@ -67,9 +68,11 @@ class CardSource:
                 station.acquire()
             self._look()  # what was plugged meanwhile
 
-    def switch_to(self, terminal: int) -> None:
-        """Ask for another virtual terminal, as Ctrl+Alt+F1 does."""
-        self._say({"seat": "switch", "vt": terminal})
+    def switch_to(self, terminal: int) -> bool:
+        """Ask for another virtual terminal, as Ctrl+Alt+F1 does; false where there are none."""
+        if self._has_terminal:
+            self._say({"seat": "switch", "vt": terminal})
+        return self._has_terminal
 
     def close(self) -> None:
         """Let all screens be dark."""
