@@ -8,6 +8,8 @@ from orbital.memory import Memory
 from orbital.picture import Picture
 from orbital.window import Window
 
+MAX_NAME: Final = 64  # characters that are kept of a program's name: all are written down
+
 
 class Owner(NamedTuple):
     """A program, as the door that it came by knows it."""
@@ -37,7 +39,7 @@ class Client:
     ) -> None:
         self.number: Final = number  # unique for as long as the instance is up
         self.owner: Final = owner
-        self.name: Final = name  # of the program, if it gave one
+        self.name: Final = name[:MAX_NAME]  # of the program, if it gave one
         self.window: Final = window
         self.rgba = rgba
         self.handles: Final[set[int]] = set()  # by which it is open

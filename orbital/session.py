@@ -36,7 +36,6 @@ _INPUT_S: Final = 1.0  # to wait for it, where it is said to be there
 _ORPHANS_S: Final = 10.0  # for programs of the ring door to come back to their windows
 _SOON_S: Final = 0.02  # until it is written down what has changed,
 _EACH_S: Final = 0.0005  # and so much later for each window, since all are written each time
-_REST: Final = 10  # times as long as it took is nothing written: many windows have long titles
 
 
 class Session:

@@ -13,7 +13,7 @@ from fuzzing import rounds
 from orbital_desk import Desk
 from orbital_rig import Memory
 
-from orbital.clients import OF_A_PROGRAM, OF_A_USER
+from orbital.clients import OF_A_PROGRAM, OF_A_USER, WINDOWS_MOST
 from orbital.events import MOST
 from orbital.window import MAX_TITLE
 from redbear_host.abi import errno as e
@@ -397,6 +397,16 @@ def test_windows_outlive_the_process(desk):
     handle = after.scheme.openat(ROOT, "l/100/100/40/40/behind", f.O_RDWR, 0, stranger).handle
     assert after.number(handle) not in numbers
     assert {one.number for one in after.clients.orphans()} == {numbers[0], numbers[2]}
+
+
+def test_windows_with_the_longest_names_and_titles_are_all_written_down():
+    desk = Desk()
+    for pid in range(-(-WINDOWS_MOST // OF_A_PROGRAM)):
+        for _ in range(OF_A_PROGRAM):
+            handle = desk.open("q" + "\1" * 4000 + "/0/0/t", pid=pid)
+            desk.write(handle, b"T," + b"\1" * MAX_TITLE)
+    desk.clients.save()
+    assert len(Desk(desk.shim).clients) == WINDOWS_MOST
 
 
 def test_a_window_that_was_not_written_down_comes_back_by_its_handle(desk):
