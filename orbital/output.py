@@ -72,7 +72,7 @@ class Output(Protocol):
         ...
 
     def set_mode(self, width: int, height: int) -> None:
-        """Take another size of `modes`; `on_changed` tells when it has.  `ValueError` if not one."""
+        """Take another size of `modes`; `on_changed` tells when it has. `ValueError` if not one."""
         ...
 
     def begin(self) -> Frame | None:
