@@ -199,6 +199,30 @@ def test_from_a_device_to_the_screen_it_takes_milliseconds(lab):
     assert latencies[10] < 100
 
 
+def test_keys_turn_the_volume(tmp_path):
+    with Up(tmp_path, "--lab", f"hda:wav={tmp_path / 'out.wav'}") as up:
+        desk = Orbital(up)
+        volume = up.mount / "audio.ctl" / "volume"
+        assert desk.displays
+        louder, mute = 0x1B, 0x2B  # } and a backslash, with Super
+
+        def now():
+            return int(volume.read_text())
+
+        def typed(key):
+            desk.input((EventCode.KEY, 0, 0x5B | PRESSED), (EventCode.KEY, 0, key | PRESSED))
+            desk.input((EventCode.KEY, 0, key), (EventCode.KEY, 0, 0x5B))
+
+        def loudest():
+            typed(louder)
+            return now() == 100
+
+        until(loudest)  # nobody may have listened at first
+        for after in (0, 100):
+            typed(mute)
+            until(lambda after=after: now() == after)
+
+
 # -- several screens -------------------------------------------------------------------------------
 
 
