@@ -9,7 +9,7 @@ from orbital.frame import BAR, BORDER, Part, part_at
 from orbital.rect import Rect
 from orbital.window import Window
 from orbital.windows import Windows
-from redbear_host.abi.orbital import EventCode, WindowFlag
+from redbear_host.abi.orbital import EventCode
 
 __all__ = ["LEFT", "Pointer", "Shape"]
 
@@ -253,7 +253,7 @@ class Pointer:
             return
         window, part = found
         windows.focus(window)
-        if self.carrying and pressed & LEFT and not window.flags & WindowFlag.BACK:
+        if self.carrying and pressed & LEFT and not window.behind:
             self._begin_drag(window, None)
         elif part == Part.BODY:
             self._held = window

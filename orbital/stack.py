@@ -14,10 +14,10 @@ BACK: Final = 2
 
 
 def level(window: Window) -> int:
-    """Return which of the three levels a window is on; FRONT wins over BACK."""
+    """Return which of the three levels a window is on."""
     if window.flags & WindowFlag.FRONT:
         return FRONT
-    return BACK if window.flags & WindowFlag.BACK else NORMAL
+    return BACK if window.behind else NORMAL
 
 
 class Stack:

@@ -57,7 +57,7 @@ class Switcher:
 
 
 def _listed(window: Window) -> bool:
-    hidden = window.flags & (WindowFlag.HIDDEN | WindowFlag.BACK)
+    hidden = window.flags & WindowFlag.HIDDEN or window.behind
     return bool(window.title) and not hidden and window.image is not None
 
 

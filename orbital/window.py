@@ -139,6 +139,14 @@ class Window:
         """Whether it is on the desktop at all, if perhaps behind others."""
         return not (self.minimised or self._hidden or self.image is None)
 
+    @property
+    def behind(self) -> bool:
+        """Whether it stays behind all others, and has no part in the focus; FRONT wins over BACK.
+
+        Else a window in front of all could cover the screen, and no key would put it away.
+        """
+        return self.flags & (WindowFlag.BACK | WindowFlag.FRONT) == WindowFlag.BACK
+
     def post(self, code: int, a: int = 0, b: int = 0) -> None:
         """Let its owner know of something."""
         self.events.put(code, a, b)

@@ -72,7 +72,7 @@ class Windows(Paintwork):
 
         `width` and `height` are what `fit` returned.  `pixels` is writable memory of at least
         `stride` (0: four times `width`) times `height` bytes, held until `resize` or `close`;
-        `ValueError` if it is shorter.  A window that is not BACK takes the focus.
+        `ValueError` if it is shorter.  A window that is not behind takes the focus.
         """
         window = Window(self._next, flags & ~_TILED, title[:MAX_TITLE])
         screen = self._here()
@@ -94,8 +94,7 @@ class Windows(Paintwork):
             window.post(EventCode.SCALE, window.scale, SCALE_ONE)
         if len(self.layout) > 1:
             self._tell_screen(window)
-        if not flags & F.BACK and window.showing:
-            self.focus(window)
+        self.focus(window)
         if flags & _TILED:
             self.set_flags(window, flags & _TILED, True)
         self.on_list()
@@ -187,7 +186,7 @@ class Windows(Paintwork):
         if after == before:
             return
         self._touch(window)
-        window.flags = after
+        was_behind, window.flags = window.behind, after
         changed = before ^ after
         if changed & (F.BACK | F.FRONT):
             self.stack.raise_(window)
@@ -198,7 +197,7 @@ class Windows(Paintwork):
         if changed & _TILED:
             self._settle(window)
         self._touch(window)
-        if changed & (F.HIDDEN | F.BACK):
+        if changed & F.HIDDEN or window.behind != was_behind:
             self._refocus(window)
         if changed & F.SCALABLE:
             self._tell_screen(window)
@@ -248,7 +247,7 @@ class Windows(Paintwork):
         return list(self.stack)
 
     def _may_focus(self, window: Window) -> bool:
-        return window.showing and not window.flags & F.BACK and not window.closed
+        return window.showing and not window.behind and not window.closed
 
     def _refocus(self, window: Window) -> None:
         """See to the focus after a window came into sight or went out of it."""

@@ -161,7 +161,7 @@ def test_three_levels_hold_whatever_is_focused() -> None:
         assert order == sorted(order)
         assert sorted(one.id for one in desktop.list()) == [one.id for one in windows]
         focused = desktop.focused
-        assert focused is None or not focused.flags & F.BACK
+        assert focused is None or not focused.behind
 
 
 def test_titles_are_cut_and_shown_to_the_list() -> None:

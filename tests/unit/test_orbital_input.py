@@ -410,6 +410,27 @@ def test_unknown_chords_go_to_the_first_window_or_to_who_asked() -> None:
     assert kinds(focused) == []
 
 
+@pytest.mark.parametrize("flags", ["fl", "bfl", "bflu"])
+def test_who_covers_the_screen_in_front_of_all_can_be_put_away(flags: str) -> None:
+    desktop = desk()
+    below = open_window(desktop, "", (50, 50, 100, 100))
+    cover = open_window(desktop, flags, (0, 0, 640, 480))
+    chord(desktop, Key.LEFT_SUPER, Key.H)
+    assert cover.minimised
+    assert desktop.focused is below
+    desktop.set_flags(cover, F.HIDDEN, True)
+    desktop.set_flags(cover, F.HIDDEN, False)
+    assert not cover.showing
+
+
+def test_to_come_in_front_of_all_is_not_to_have_the_focus() -> None:
+    desktop = desk()
+    window = open_window(desktop, "", (50, 50, 100, 100))
+    focused = open_window(desktop, "", (0, 0, 640, 480))
+    desktop.set_flags(window, F.FRONT, True)
+    assert desktop.focused is focused
+
+
 def test_super_and_the_left_button_move_a_window_by_its_middle() -> None:
     desktop = desk()
     window = open_window(desktop, "l", (100, 100, 200, 80))
