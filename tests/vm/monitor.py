@@ -111,3 +111,6 @@ class Picture(NamedTuple):
     def pixel(self, x, y):
         at = (y * self.width + x) * 3
         return int.from_bytes(self.rgb[at : at + 3], "big")
+
+    def to_ppm(self):
+        return b"P6\n%d %d\n255\n" % (self.width, self.height) + self.rgb
