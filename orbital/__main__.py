@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from orbital.session import Session
 from redbear_host.daemon import Daemon
+from redbear_host.errors import ConfigError
 
 
 def main() -> None:
     """Serve until the shim says stop."""
     with Daemon.receive() as daemon:
-        Session(daemon).serve()
+        try:
+            session = Session(daemon)
+        except ConfigError as error:
+            raise SystemExit(f"{error.message}: {error.hint}") from None
+        session.serve()
         daemon.run()
 
 

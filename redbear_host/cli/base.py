@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from redbear_host.cli import progress
 from redbear_host.config import Config
+from redbear_host.errors import TransportError
 from redbear_host.manifest import Manifest, installed
 
 if TYPE_CHECKING:
-    from kernel_shim.service import Service
+    from kernel_shim.service import Running, Service
     from kernel_shim.supervisor import Supervisor
 
+_LOG: Final = logging.getLogger(__name__)
 _ASKED: Final = "asked"
 _USED: Final = "used"
 _LISTS: Final = "pci"  # the scheme that shows the functions
@@ -58,8 +61,7 @@ def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
         for one in supervisor.services:
             due_now = _is_due(supervisor, one.service.with_) or cards_of(one.service.options)
             if one.service.lazy and one.life == 0 and due_now:
-                with progress.step(f"start {one.service.name}"):
-                    supervisor.use(one)
+                _use(supervisor, one, needed=bool(cards_of(one.service.options)))
         running = {one.service.name for one in supervisor.services}
         due = [
             manifest
@@ -71,6 +73,17 @@ def start_class_services(supervisor: Supervisor, wanted: Config) -> None:
         # One of them may be what another comes with.
         with progress.step(f"start {', '.join(manifest.name for manifest in due)}"):
             supervisor.start(*(_service(manifest, wanted) for manifest in due))
+
+
+def _use(supervisor: Supervisor, running: Running, needed: bool) -> None:
+    """Start what waits for its first use; what it comes with is of use without it."""
+    try:
+        with progress.step(f"start {running.service.name}"):
+            supervisor.use(running)
+    except TransportError as error:
+        if needed:
+            raise
+        _LOG.warning("%s; %s", error, error.hint)
 
 
 def _is_due(supervisor: Supervisor, with_: tuple[str, ...]) -> bool:

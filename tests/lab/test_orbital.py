@@ -223,6 +223,15 @@ def test_keys_turn_the_volume(tmp_path):
             until(lambda after=after: now() == after)
 
 
+def test_a_display_is_of_use_where_orbital_cannot_start(tmp_path):
+    config = tmp_path / "redbear.toml"
+    config.write_text('[daemon.orbital]\nlayout = "nonsense"\n')
+    with Up(tmp_path, "--config", str(config), "--lab", "vga") as up:
+        assert "orbital did not start" in up.output
+        assert "write NAME=X,Y" in up.log("orbital")
+        assert (up.mount / "display.vesa" / "size").read_text().startswith("0 ")
+
+
 # -- several screens -------------------------------------------------------------------------------
 
 
