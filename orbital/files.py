@@ -11,7 +11,7 @@ from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.desktop import Desktop
 from orbital.events import RECORD
-from orbital.memory import WORD
+from orbital.memory import WORD, Memory
 from orbital.paths import canonical
 from orbital.picture import COMMAND_MOST
 from redbear_host.abi import errno as e
@@ -222,10 +222,7 @@ class WindowFile(OpenFile):
 
     def map(self, offset: int, size: int) -> Mapped:
         """Map the pixels, whole pages of them: EINVAL for more than there are."""
-        memory = self.client.memory
-        if not memory.room or offset + size > memory.room:
-            raise Refused(e.EINVAL)
-        return Mapped(memory.fd, offset)
+        return _mapped(self.client.memory, offset, size)
 
     def clipboard(self) -> ClipboardFile:
         """Open what is cut and pasted, as this window's program sees it."""
@@ -246,7 +243,7 @@ class PixelsFile(OpenFile):
     def __init__(self, client: Client, desktop: Desktop) -> None:
         self.client: Final = client
         self._desktop: Final = desktop
-        self._memory: Final = client.memory
+        self._size: Final = _size_of(client)
 
     def path(self) -> str:
         """Return the name it was opened by."""
@@ -258,13 +255,12 @@ class PixelsFile(OpenFile):
 
     def read(self, size: int, offset: int) -> Bytes:
         """Read what the window shows."""
-        self._check()
-        return bytes(self._memory.memory[offset : min(offset + size, self._memory.size)])
+        memory = self._memory()
+        return bytes(memory.memory[offset : min(offset + size, memory.size)])
 
     def write(self, data: memoryview, offset: int) -> int:
         """Write in place, and show it; ENOSPC behind the end."""
-        self._check()
-        data = data[: max(self._memory.size - offset, 0)]
+        data = data[: max(self._memory().size - offset, 0)]
         if not data:
             raise Refused(e.ENOSPC)
         changed = self.client.picture.put(offset, data)
@@ -273,20 +269,18 @@ class PixelsFile(OpenFile):
 
     def sync(self) -> None:
         """Show all of it."""
-        self._check()
+        self._memory()
         self._desktop.damage(self.client.window)
 
     def map(self, offset: int, size: int) -> Mapped:
         """Map it as the window itself is mapped."""
-        self._check()
-        if not self._memory.room or offset + size > self._memory.room:
-            raise Refused(e.EINVAL)
-        return Mapped(self._memory.fd, offset)
+        return _mapped(self._memory(), offset, size)
 
-    def _check(self) -> None:
-        """Refuse what was opened before the window had its present size: ESTALE."""
-        if self.client.window.closed or self.client.memory is not self._memory:
+    def _memory(self) -> Memory:
+        """Return what the pixels are in now; ESTALE once the window has another size."""
+        if self.client.window.closed or _size_of(self.client) != self._size:
             raise Refused(e.ESTALE)
+        return self.client.memory
 
 
 class ClipboardFile(OpenFile):
@@ -321,6 +315,16 @@ class ClipboardFile(OpenFile):
     def _check(self) -> None:
         if not self._may():
             raise Refused(e.EPERM)
+
+
+def _size_of(client: Client) -> tuple[int, int]:
+    return client.memory.width, client.memory.height
+
+
+def _mapped(memory: Memory, offset: int, size: int) -> Mapped:
+    if not memory.room or offset + size > memory.room:
+        raise Refused(e.EINVAL)
+    return Mapped(memory.fd, offset)
 
 
 def _stat_of(client: Client, mode: int) -> Stat:

@@ -438,6 +438,7 @@ def test_a_window_as_large_as_the_screen_is_in_its_memory_as_long_as_there_is_so
     desk.desktop.draw()
     assert desk.output.shown
     events(desk, handle)
+    in_place = desk.open(f"own/{desk.number(handle)}.bgra")
     desk.clients.save()
     after = Desk(desk.shim, output=Memory(640, 480, planes=1, cursor=(64, 64)))
     (restored,) = after.clients
@@ -445,5 +446,8 @@ def test_a_window_as_large_as_the_screen_is_in_its_memory_as_long_as_there_is_so
     desk.clients.take_back(desk.output)
     assert client.memory.lent is None
     assert client.memory.memory[:4] == RED
+    # Whoever has it mapped as a file of Linux's hears of nothing, and must not die of it.
+    assert desk.scheme.write(in_place, memoryview(RED), 4, 0, Asked()) == 4
+    assert desk.read(in_place, 8) == RED * 2
     assert EventCode.RESIZE in [event.code for event in events(desk, handle)]
     desk.scheme.on_close(handle)
