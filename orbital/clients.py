@@ -77,6 +77,7 @@ class Clients:
             keeper.keep(LEDGER, self._ledger.fd)
         self._places: dict[int, tuple[int, int]] = {}  # of windows and the pointer, a life ago
         self._pointer: tuple[int, int] | None = None
+        self._left: Final[dict[int, list[Left]]] = {}  # by the numbers of windows
         self._blank: Final[set[int]] = set()  # windows whose pixels are lost
         self._restore(kept)
 
@@ -110,7 +111,7 @@ class Clients:
         except ValueError as error:
             raise Refused(e.EINVAL, str(error)) from None
         self._check_room(owner, room_for(width, height))
-        memory = self._memory_for(width, height)
+        memory = self._find_left(number, width, height) or self._memory_for(width, height)
         client = self._make(number or self._next, wanted, owner, memory)
         self._keep(client)
         return client
@@ -123,6 +124,14 @@ class Clients:
                 if lent is not None:
                     return lent
         return WindowMemory(width, height)
+
+    def _find_left(self, number: int, width: int, height: int) -> Memory | None:
+        """Return what was kept of a window that a predecessor had no time to write down."""
+        for one in self._left.get(number, ()):
+            if one[:2] == (width, height):
+                self._left[number].remove(one)
+                return WindowMemory(width, height, one.fd)
+        return None
 
     def _check_count(self, owner: Owner) -> None:
         if self._of_program[owner.pid, owner.uid] >= OF_A_PROGRAM:
@@ -243,7 +252,7 @@ class Clients:
 
     def _restore(self, kept: Mapping[str, int]) -> None:
         """Open a predecessor's windows; what cannot be is let go of."""
-        left: dict[int, list[Left]] = {}
+        left = self._left
         for name, fd in kept.items():
             found = _NAME.fullmatch(name)
             if found is not None:
@@ -254,10 +263,6 @@ class Clients:
         for said in reversed(entry.get("windows", ())):  # those behind first
             with suppress(Refused):
                 self._restore_one(said, left)
-        for number, rest in left.items():  # closed, resized, or opened in the last moment
-            for memory in rest:
-                self._keeper.forget(f"{number}.{memory.width}.{memory.height}")
-                close_fd(memory.fd)
         focus = self._all.get(entry.get("focus", 0))
         if focus is not None:
             self.desktop.focus(focus.window)
@@ -302,6 +307,14 @@ class Clients:
         if said["minimised"]:
             desktop.minimise(window)
         self._places[client.number] = (window.place.x, window.place.y)
+
+    def forget_left(self) -> None:
+        """Let go of memory nobody has come back for: of windows closed or resized at the end."""
+        for number, rest in self._left.items():
+            for memory in rest:
+                self._keeper.forget(f"{number}.{memory.width}.{memory.height}")
+                close_fd(memory.fd)
+        self._left.clear()
 
     def put_back(self) -> None:
         """Put windows where a predecessor had them, now that all its screens are there again."""

@@ -93,6 +93,7 @@ class Session:
         for name in daemon.facts.get("with", {}):
             self._on_with(name)
         daemon.serve(self._scheme.name, self._scheme)
+        self._clients.forget_left()  # by now each file of Linux's has its window again
         daemon.serve(self._control.name, self._control)
         now = self._loop.now()
         wait = _INPUT_S if INPUT in self._held and self._screens.needs_terminal else 0.0

@@ -161,6 +161,31 @@ def test_killed_it_comes_back_with_the_same_windows_handles_and_picture(lab, tmp
     end(program)
 
 
+MANY = """
+import os, sys
+held = [os.open(f"{sys.argv[1]}/l/{turn}/{turn}/8/8/{turn}", os.O_RDWR) for turn in range(100)]
+print("open", flush=True)
+sys.stdin.read()
+for one in held:
+    os.write(one, b"T,written")
+"""
+
+
+def test_more_windows_come_back_than_descriptors_fit_into_a_message(desk):
+    command, line = [sys.executable, "-c", MANY, str(desk.files)], subprocess.PIPE
+    programs = [subprocess.Popen(command, stdin=line, stdout=line) for _ in range(3)]
+    for one in programs:
+        assert one.stdout.readline() == b"open\n"
+    until(lambda: len(desk.windows) == 300)
+    before = desk.windows
+    time_to_all = desk.up.kill("orbital")
+    assert {one["id"] for one in desk.windows} == {one["id"] for one in before}
+    print(f"300 windows are back after {time_to_all:.3f} s")
+    for one in programs:
+        end(one)
+    until(lambda: not desk.windows)
+
+
 def test_the_picture_comes_back_with_the_driver_and_typing_with_inputd(lab, tmp_path):
     program, line, picture = show(lab, tmp_path)
     lab.wait_for(picture, (400, 60))

@@ -412,11 +412,14 @@ def test_windows_with_the_longest_names_and_titles_are_all_written_down():
 def test_a_window_that_was_not_written_down_comes_back_by_its_handle(desk):
     desk.clients.save()
     handle = desk.open("l/0/0/4/4/late")
+    desk.write(handle, RED * 16)
     after = Desk(desk.shim)
     assert len(after.clients) == 0
     asked = Unheard(Caller(1, 0, 0), desk.number(handle))
     again = after.scheme.openat(ROOT, "l/0/0/4/4/late", f.O_RDWR, 0, asked).handle
+    after.clients.forget_left()
     assert after.number(again) == desk.number(handle)
+    assert after.shown()[3][:5] == [0xFF0000] * 4 + [0]
     assert after.open("l/0/0/4/4/next") != again
 
 
