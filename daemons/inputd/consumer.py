@@ -17,6 +17,7 @@ RECORD: Final = Struct("<qqq")
 SIZE: Final = OrbitalEvent.size
 MOST: Final = 1024  # records nobody has read
 _KEY, _MOUSE, _BUTTON = EventCode.KEY.value, EventCode.MOUSE.value, EventCode.BUTTON.value
+_PAD_BUTTON: Final = EventCode.CONTROLLER_BUTTON.value
 _ADDED: Final = (EventCode.MOUSE_RELATIVE.value, EventCode.SCROLL.value)
 _CHARACTER: Final = 1 << 9  # and on: a KEY without a key, told apart by what was typed
 
@@ -34,7 +35,10 @@ class Consumer:
         self.stale = False  # its next read tells that another display has taken over
         self.dropped = 0
         self.held: Final[dict[int, int]] = {}  # keys it saw pressed, with their characters
+        self.seen_keys = 0  # what its reader has read as pressed, a bit for each
+        self.seen_buttons = 0
         self._buttons = 0
+        self._pads: Final[set[int]] = set()  # id | button << 32, those it saw pressed
         self._records: Final[deque[list[int]]] = deque()
 
     def __len__(self) -> int:
@@ -60,6 +64,15 @@ class Consumer:
             if last is not None and last[0] == code and len(self._records) >= MOST:
                 last[1] = a
                 return
+        elif code == _PAD_BUTTON:
+            if b:
+                if self._is_full():
+                    return
+                self._pads.add(a)
+            elif a in self._pads:
+                self._pads.discard(a)
+            else:
+                return
         elif last is not None and last[0] == code == _MOUSE:
             last[1:] = a, b
             return
@@ -79,14 +92,30 @@ class Consumer:
         self.dropped += 1
         return True
 
+    def adopt(self, keys: int, buttons: int) -> None:
+        """Let go of what its reader has read as pressed in a predecessor's time."""
+        self.seen_keys, self.seen_buttons = keys, buttons
+        self.held.update((key, 0) for key in range(_CHARACTER) if keys >> key & 1)
+        self._buttons = buttons
+        self.release_all()
+
     def release_all(self) -> None:
         """Let go of every key and button it saw pressed."""
         for key, a in list(self.held.items()):
             self.put(_KEY, a, 0 if key >= _CHARACTER else key)
         self.put(_BUTTON, 0, 0)
+        for which in tuple(self._pads):
+            self.put(_PAD_BUTTON, which, 0)
 
     def take(self, room: int) -> bytes:
         """Take as many records as have room, in bytes."""
         count = min(room // SIZE, len(self._records))
         pop = self._records.popleft
-        return b"".join([RECORD.pack(*pop()) for _ in range(count)])
+        taken = [pop() for _ in range(count)]
+        for code, a, b in taken:
+            if code == _KEY:
+                bit = (1 << (b & 0xFF)) & ~1  # none for a character without a key
+                self.seen_keys = self.seen_keys | bit if b & PRESSED else self.seen_keys & ~bit
+            elif code == _BUTTON:
+                self.seen_buttons = a
+        return b"".join([RECORD.pack(*record) for record in taken])

@@ -30,6 +30,7 @@ _SCROLL, _RELATIVE = EventCode.SCROLL.value, EventCode.MOUSE_RELATIVE.value
 _TEXT: Final = EventCode.TEXT_INPUT.value
 _AXIS, _PAD_BUTTON = EventCode.CONTROLLER_AXIS.value, EventCode.CONTROLLER_BUTTON.value
 _BUTTONS: Final = 7
+_HELD_MOST: Final = 256  # characters without a key, and buttons of controllers, that a source holds
 _FAR: Final = (1 << 31) - 1  # the most that a motion or an axis can say
 _PAD: Final = (1 << 63) - 1  # id | axis << 32, and no sign
 _SUPER: Final = (Key.LEFT_SUPER, Key.RIGHT_SUPER)
@@ -57,11 +58,9 @@ class Desk:
         self._down: Final[dict[int, int]] = {}  # keys, and on how many sources
         self._expected: Final = state.owners  # VTs of a predecessor, for who had them
         self._was_active: Final = state.active
-        self._was_held: Final = state.held
         for vt in self._expected:
             state.set_owner(vt, 0)
         state.active = 0
-        state.hold(())
 
     # -- terminals ---------------------------------------------------------------------------------
 
@@ -89,12 +88,12 @@ class Desk:
     def _open(self, vt: int, pid: int) -> Consumer:
         consumer = self.consumers[vt] = Consumer(vt, pid)
         self._state.set_owner(vt, pid)
-        is_back = self._expected.pop(vt, None) is not None
-        if is_back and vt == self._was_active:
-            self._activate(vt)
-            consumer.held.update(dict.fromkeys(self._was_held, 0))
-            consumer.release_all()  # they may have come up while nobody looked
-        elif not self.active and self._was_active not in self._expected:
+        if self._expected.pop(vt, None) is None:
+            self._state.see(vt, 0, 0)
+        else:
+            consumer.adopt(*self._state.seen(vt))  # it may have come up while nobody looked
+        # Nobody else is active as long as the one who was is expected.
+        if not self.active and self._was_active not in self._expected:
             self._activate(vt)
         if len(self.consumers) == 1:
             self.on_listeners()
@@ -112,7 +111,6 @@ class Desk:
         self._state.set_owner(consumer.vt, 0)
         if self.active == consumer.vt:
             self.active = self._state.active = 0
-            self._state.hold(())
             if self.consumers:
                 self._activate(max(self.consumers))
         if not self.consumers:
@@ -128,7 +126,6 @@ class Desk:
 
     def _activate(self, vt: int) -> None:
         self.active = self._state.active = vt
-        self._state.hold(())
         log.info("VT %d is active", vt)
         for handle in self.displays.handles:
             handle.activate(vt)
@@ -139,8 +136,15 @@ class Desk:
         consumer = self.consumers.get(self.active)
         if consumer is not None:
             consumer.release_all()
-            self._state.hold(())
             self.on_consumer(consumer)
+
+    def take(self, consumer: Consumer, room: int) -> bytes:
+        """Take what a terminal's reader reads, and note for a successor what he believes then."""
+        before = consumer.seen_keys, consumer.seen_buttons
+        data = consumer.take(room)
+        if before != (consumer.seen_keys, consumer.seen_buttons):
+            self._state.see(consumer.vt, consumer.seen_keys, consumer.seen_buttons)
+        return data
 
     # -- displays ----------------------------------------------------------------------------------
 
@@ -215,11 +219,9 @@ class Desk:
         """Take what a source says; what no input device would say is counted and dropped."""
         active = self.active
         consumer = self.consumers.get(active)
-        typed = False
         for code, a, b in records:
             source.events += 1
             if code == _KEY:
-                typed = True
                 self._key(source, a, b)
                 continue
             if self.active != active:
@@ -231,11 +233,8 @@ class Desk:
             elif consumer is not None:
                 consumer.put(*found)
         consumer = self.consumers.get(self.active)
-        if consumer is not None:
-            if typed:
-                self._state.hold(consumer.held)
-            if consumer:
-                self.on_consumer(consumer)
+        if consumer:
+            self.on_consumer(consumer)
 
     def _checked(self, source: Source, code: int, a: int, b: int) -> Record | None:
         """Return a record as it is passed on; None for nonsense."""
@@ -255,6 +254,8 @@ class Desk:
             return code, a & _PAD, max(-_FAR, min(_FAR, b))
         if code == _PAD_BUTTON:
             which = a & _PAD
+            if b and len(source.pad_buttons) >= _HELD_MOST and which not in source.pad_buttons:
+                return None
             (source.pad_buttons.add if b else source.pad_buttons.discard)(which)
             return code, which, int(bool(b))
         return None
@@ -263,6 +264,9 @@ class Desk:
         """Take a KEY: fill in its character, note modifiers, switch VTs."""
         key, pressed = b & 0xFF, b & PRESSED
         if not (key or a) or not _is_character(a):
+            source.refused += 1
+            return
+        if not key and pressed and len(source.characters) >= _HELD_MOST:
             source.refused += 1
             return
         repeats = key in self._down

@@ -216,9 +216,11 @@ class InputScheme(Scheme):
                 if opened.stale:
                     opened.stale = False
                     raise Refused(e.ESTALE)
-                return _whole(opened, size, SIZE)
+                _check_room(opened, size, SIZE)
+                return self._desk.take(opened, size)
             case DisplayHandle():
-                return _whole(opened, size, VT_EVENT.size)
+                _check_room(opened, size, VT_EVENT.size)
+                return opened.take(size)
             case Text() if opened.flags & f.O_RDONLY:
                 return opened.text[offset : offset + size]
             case Folder():
@@ -327,12 +329,12 @@ class InputScheme(Scheme):
             raise Refused(e.EBADF) from None
 
 
-def _whole(opened: Consumer | DisplayHandle, size: int, record: int) -> bytes:
+def _check_room(opened: Consumer | DisplayHandle, size: int, record: int) -> None:
+    """Refuse a read without room for a record, or for which there is none yet."""
     if size < record:
         raise Refused(e.EINVAL)
     if not opened:
         raise Refused(e.EWOULDBLOCK)
-    return opened.take(size)
 
 
 def _is_name(display: str) -> bool:

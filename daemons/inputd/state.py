@@ -1,12 +1,13 @@
 """What a successor has to know: memory that the shim keeps, written as it happens.
 
 ```
-0x00  u32  the version of this layout
-0x04  u32  the active VT, 0 for none
-0x08  u32  the keymap's place in KEYMAPS
-0x0c  u32  1: the user has let go of all input devices
-0x20  256 bits, the keys that the active VT has seen pressed
-0x40  64 times u32, for each VT the process that has it, 0 for none
+0x000  u32  the version of this layout
+0x004  u32  the active VT, 0 for none
+0x008  u32  the keymap's place in KEYMAPS
+0x00c  u32  1: the user has let go of all input devices
+0x040  64 times u32, for each VT the process that has it, 0 for none
+0x200  64 times 256 bits, the keys that its reader has read as pressed, and not as released
+0xa00  64 times u32, the buttons that he has read as held
 ```
 """
 
@@ -14,16 +15,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
 VTS: Final = 64  # numbers from 0; 0 is none
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SIZE: Final = 4096
 _WORD: Final = Struct("<I")
-_ACTIVE, _KEYMAP, _RELEASED, _HELD, _OWNERS = 0x04, 0x08, 0x0C, 0x20, 0x40
+_ACTIVE, _KEYMAP, _RELEASED, _OWNERS, _KEYS, _BUTTONS = 0x04, 0x08, 0x0C, 0x40, 0x200, 0xA00
+_KEYS_SIZE: Final = 32
 
 
 def make_memory() -> int:
@@ -92,16 +93,14 @@ class State:
         """Note who has a VT; 0 for nobody."""
         self._put(_OWNERS + 4 * vt, pid)
 
-    @property
-    def held(self) -> list[int]:
-        """The keys that are down."""
-        bits = int.from_bytes(self._map[_HELD : _HELD + 32], "little")
-        return [key for key in range(256) if bits >> key & 1]
+    def seen(self, vt: int) -> tuple[int, int]:
+        """Return what a VT's reader believes to be down: keys, a bit for each, and buttons."""
+        at = _KEYS + _KEYS_SIZE * vt
+        keys = int.from_bytes(self._map[at : at + _KEYS_SIZE], "little")
+        return keys, self._get(_BUTTONS + 4 * vt)
 
-    def hold(self, keys: Iterable[int]) -> None:
-        """Note which keys are down."""
-        bits = 0
-        for key in keys:
-            if key < 256:
-                bits |= 1 << key
-        self._map[_HELD : _HELD + 32] = bits.to_bytes(32, "little")
+    def see(self, vt: int, keys: int, buttons: int) -> None:
+        """Note what a VT's reader believes to be down."""
+        at = _KEYS + _KEYS_SIZE * vt
+        self._map[at : at + _KEYS_SIZE] = keys.to_bytes(_KEYS_SIZE, "little")
+        self._put(_BUTTONS + 4 * vt, buttons)

@@ -22,6 +22,7 @@ KEY, MOUSE, BUTTON, SCROLL = (
     int(code) for code in (EventCode.KEY, EventCode.MOUSE, EventCode.BUTTON, EventCode.SCROLL)
 )
 RELATIVE, TEXT = int(EventCode.MOUSE_RELATIVE), int(EventCode.TEXT_INPUT)
+PAD_BUTTON = int(EventCode.CONTROLLER_BUTTON)
 
 
 def press(key, character=0):

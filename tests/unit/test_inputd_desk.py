@@ -14,6 +14,7 @@ from input_rig import (
     BUTTON,
     KEY,
     MOUSE,
+    PAD_BUTTON,
     RELATIVE,
     SCROLL,
     TEXT,
@@ -315,10 +316,13 @@ def test_without_the_package_devices_are_left_to_linux_and_the_log_says_how(
 
 def test_a_successor_gives_everybody_his_terminal_and_lets_go_of_keys():
     first = Input()
-    first.open("consumer", pid=10), first.open("consumer", pid=11), first.open("consumer", pid=12)
+    first.open("consumer", pid=10)
+    reader = first.open("consumer", pid=11)
+    first.open("consumer", pid=12)
     first.write(first.open("vt", f.O_WRONLY), b"3")
     first.write(first.open("keymap", f.O_WRONLY), b"it")
     first.feed(press(Key.A), press(Key.B), release(Key.B))
+    first.read(reader)
     second = first.again()
     assert second.state.keymap == 5
     stranger = second.open("consumer", pid=99)
@@ -332,6 +336,46 @@ def test_a_successor_gives_everybody_his_terminal_and_lets_go_of_keys():
     second.desk.expect_no_more()
     assert second.open("consumer", pid=10)
     assert sorted(second.desk.consumers) == [2, 3, 4, 5]
+
+
+def test_a_successor_releases_what_each_reader_has_read_as_held_and_nothing_else():
+    first = Input()
+    left, reader = first.open("consumer", pid=10), first.open("consumer", pid=11)
+    first.feed(press(Key.X))
+    first.read(left)
+    first.write(first.open("vt", f.O_WRONLY), b"3")  # who has left has not read of his release yet
+    first.feed(press(Key.A), press(Key.B), (BUTTON, 5, 0))
+    first.read(reader)
+    first.feed(release(Key.A), press(Key.C), (BUTTON, 4, 0))  # nobody reads these any more
+    second = first.again()
+    left, reader = second.open("consumer", pid=10), second.open("consumer", pid=11)
+    assert second.read(left) == [release(Key.X)]
+    assert second.read(reader) == [release(Key.A), release(Key.B), (BUTTON, 0, 0)]
+    third = second.again()
+    reader = third.open("consumer", pid=11)
+    assert errno_of(third.read, reader) == e.EWOULDBLOCK, "he has read that they are up"
+
+
+def test_a_producer_holds_so_many_things_and_no_more(desk):
+    consumer, producer = desk.open("consumer"), desk.producer()
+    source = desk.desk.sources[-1]
+    for at in range(1000):
+        desk.write(producer, pack((KEY, 0x1000 + at, PRESSED), (PAD_BUTTON, at << 32, 1)))
+        assert errno_of(desk.read, consumer) == (0 if at < 256 else e.EWOULDBLOCK)
+    assert (len(source.characters), len(source.pad_buttons), source.refused) == (256, 256, 1488)
+    desk.scheme.on_close(producer)
+    assert len(desk.read(consumer)) == 512
+
+
+def test_buttons_of_a_controller_come_up_for_who_reads_late_or_leaves(desk):
+    consumer = desk.open("consumer")
+    desk.open("consumer")
+    desk.feed((PAD_BUTTON, 7, 1), (PAD_BUTTON, 8, 1))
+    desk.feed(*((TEXT, ord("x"), 0) for _ in range(2 * MOST)))
+    desk.feed((PAD_BUTTON, 7, 0), (PAD_BUTTON, 9, 0))
+    desk.write(desk.open("vt", f.O_WRONLY), b"3")
+    heard = [record for record in desk.read(consumer) if record[0] == PAD_BUTTON]
+    assert heard == [(PAD_BUTTON, 7, 1), (PAD_BUTTON, 8, 1), (PAD_BUTTON, 7, 0), (PAD_BUTTON, 8, 0)]
 
 
 def test_handles_of_one_process_are_known_apart_by_a_successor():
