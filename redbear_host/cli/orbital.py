@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -126,14 +127,14 @@ def _order(args: argparse.Namespace, folder: Path, order: str, hint: str) -> Non
         with open(control, "wb", buffering=0) as file:
             file.write(order.encode())
     except OSError as error:
-        if not folder.is_dir() or error.errno == errno.EACCES:
+        if not os.path.isdir(folder) or error.errno == errno.EACCES:
             _failed(args, folder, "control", error)
         raise ConfigError(f"{order!r} cannot be done: {error.strerror}", hint) from error
 
 
 def _failed(args: argparse.Namespace, folder: Path, name: str, error: OSError) -> NoReturn:
     """Say what is not there: the desktop, or only this of it."""
-    if isinstance(error, FileNotFoundError) and folder.is_dir():
+    if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
         what = "windows" if name.startswith("window/") else "displays"
         raise ConfigError(
             f"the desktop has no {name}", f"see what there is: redbear-host orbital {what}"

@@ -47,7 +47,7 @@ def failed(spelling: str, mount: Path, error: OSError) -> NoReturn:
     """Say why a file below `mount` could not be used, and what there is."""
     why = error.strerror or str(error)
     spelling = str(mount) if spelling == ":" else spelling
-    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENOTCONN):
+    if error.errno in (errno.ENOENT, errno.ENODEV):
         try:
             names = sorted(os.listdir(mount))
         except OSError:
@@ -59,6 +59,9 @@ def failed(spelling: str, mount: Path, error: OSError) -> NoReturn:
         raise ConfigError(f"{spelling}: {why}", _where_it_is(spelling, mount, names)) from None
     if error.errno in (errno.EACCES, errno.EPERM):
         raise ConfigError(f"{spelling}: {why}", "run it with sudo") from None
+    if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+        hint = "its daemon has ended: redbear-host status"
+        raise TransportError(f"{spelling}: {why}", hint) from None
     raise TransportError(f"{spelling}: {why}") from None
 
 

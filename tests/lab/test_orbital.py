@@ -255,6 +255,11 @@ def test_a_display_is_of_use_where_orbital_cannot_start(tmp_path):
         assert "orbital did not start" in up.output
         assert "write NAME=X,Y" in up.log("orbital")
         assert (up.mount / "display.vesa" / "size").read_text().startswith("0 ")
+        for order in (("windows",), ("screenshot", str(tmp_path / "x.png")), ("focus", "1")):
+            told = Orbital(up).run(*order)
+            assert told.returncode == 3
+            assert "Transport endpoint is not connected" in told.stderr
+            assert told.stderr.splitlines()[1] == "hint: its daemon has ended: redbear-host status"
 
 
 # -- several screens -------------------------------------------------------------------------------
