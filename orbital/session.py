@@ -167,7 +167,11 @@ def _theme(path: str) -> Theme:
     try:
         said = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"orbital: the theme {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigError(
+            f"orbital: the theme {path} cannot be read: {why}",
+            "without the option theme, Orbital has colours of its own",
+        ) from error
     theme = Theme.parse(said, lambda name: Path(name).read_bytes())
     for complaint in theme.complaints:
         log.warning("%s: %s", path, complaint)
@@ -193,5 +197,8 @@ def _operators(names: str) -> list[int]:
         try:
             found.append(int(word) if word.isdecimal() else pwd.getpwnam(word).pw_uid)
         except KeyError:
-            raise ConfigError(f"orbital: there is no user {word!r}", "see operators") from None
+            raise ConfigError(
+                f"orbital: there is no user {word!r} for orbital.ctl",
+                "operators are users of /etc/passwd, or their numbers",
+            ) from None
     return found
