@@ -88,7 +88,8 @@ def _list(args: argparse.Namespace, folder: Path) -> None:
         print(json.dumps(found, indent=2))
         return
     row = _window if args.action == "windows" else _display
-    print("\n".join(tables.set_out([row(one) for one in found])))
+    for line in tables.set_out([row(one) for one in found]):
+        print(line)
 
 
 def _read(args: argparse.Namespace, folder: Path, name: str) -> list[dict[str, Any]]:

@@ -196,15 +196,15 @@ def test_a_program_in_c_draws_listens_and_ends(here, libraries, tmp_path):
     built = subprocess.run(
         [
             *("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/liborbital"),
-            *("-o", program, source, f"-L{libraries}", "-lorbital", "-lredox"),
+            *("-o", program, source, f"-L{libraries}", "-lorbital"),
+            f"-Wl,-rpath,{libraries}",  # where liborbital is, it finds libredox
         ],
         capture_output=True,
         text=True,
     )
     assert built.returncode == 0, built.stderr
-    environment = {**here.environment, "LD_LIBRARY_PATH": str(libraries)}
     with subprocess.Popen(
-        [program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [program], env=here.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         try:
             here.wait(lambda: here.picture().getpixel((41, 51)) == GREEN)
