@@ -32,7 +32,10 @@ def main() -> None:
         run_dir = Path(daemon.facts["run_dir"])
         options = daemon.options
         try:
-            secrets = Secrets.load(run_dir / "vnc", options["password_file"])
+            # They go with the instance: a page that is left open goes on calling, and tells its
+            # token to whoever listens at that port then.
+            folder = Path(daemon.facts["scratch"]) / "vncd"
+            secrets = Secrets.load(folder, options["password_file"])
             found = listeners(options, run_dir, daemon.kept, daemon.keep)
             screen, size = _screen(daemon)
         except (NoListener, OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable
 from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ _ADDRESSES_MOST: Final = 256
 
 
 class Secrets:
-    """What viewers have to know; kept for root in the run directory, and for successors."""
+    """What viewers have to know; kept for root, and for successors in the same instance."""
 
     def __init__(self, password: bytes, token: str) -> None:
         self._password: Final = password
@@ -104,14 +105,14 @@ def _mirrored(byte: int) -> int:
 
 
 class Tries:
-    """Failed tries by address: each further one is heard only after a while, which doubles."""
+    """Failed tries by household: each further one is heard only after a while, which doubles."""
 
     def __init__(self) -> None:
         self._failed: Final[OrderedDict[str, tuple[int, float]]] = OrderedDict()
 
     def may(self, address: str, now: float) -> bool:
         """Tell whether whoever is there may try."""
-        count, last = self._failed.get(address, (0, now))
+        count, last = self._failed.get(_household(address), (0, now))
         if count <= _FREE_TRIES:
             return True
         wait: float = min(_WAIT_S * 2 ** (count - _FREE_TRIES - 1), _WAIT_MOST_S)
@@ -119,11 +120,28 @@ class Tries:
 
     def failed(self, address: str, now: float) -> None:
         """Hear that a try was in vain."""
-        count, last = self._failed.pop(address, (0, now))
-        self._failed[address] = (1 if now - last > _FORGET_S else min(count + 1, 64), now)
+        household = _household(address)
+        count, last = self._failed.pop(household, (0, now))
+        self._failed[household] = (1 if now - last > _FORGET_S else min(count + 1, 64), now)
         while len(self._failed) > _ADDRESSES_MOST:
             self._failed.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
         """Hear that one knew it."""
-        self._failed.pop(address, None)
+        self._failed.pop(_household(address), None)
+
+
+def _household(address: str) -> str:
+    """Return what all addresses have in common that one caller can call from.
+
+    Every user of a machine has all of 127.0.0.0/8, who has an address of IPv6 2**64 of them.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address  # of a Unix socket
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is None:
+            return "loopback" if found.is_loopback else f"{int(found) >> 64:x}::/64"
+        found = found.ipv4_mapped
+    return "loopback" if found.is_loopback else str(found)

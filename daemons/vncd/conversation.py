@@ -52,7 +52,8 @@ class Host(Protocol):
 class Conversation:
     """The protocol's server side; `out` is what is to be sent before anything else."""
 
-    def __init__(self, host: Host, make_painter: Callable[[], Painter]) -> None:
+    def __init__(self, host: Host, make_painter: Callable[[], Painter | None]) -> None:
+        """`make_painter` lets the viewer see the screen; None: there are enough who do."""
         self.out: Final[list[bytes]] = [m.VERSION]
         self.painter: Painter | None = None  # once he is in
         self.challenged = False  # he was asked for the password
@@ -106,6 +107,8 @@ class Conversation:
             self.out.append(m.SECURITY_OK)
         yield 1  # ClientInit: all share, whatever he says
         painter = self.painter = self._make_painter()
+        if painter is None:
+            return
         self.out.append(m.server_init(painter.width, painter.height, OURS.pack(), self._host.name))
         fences = continuous = False
         while True:

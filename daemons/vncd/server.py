@@ -65,7 +65,7 @@ class Server:
         self.name: Final = name
         self.own: Final = own
         self.loop: Final = loop
-        self._most: Final = most
+        self.most: Final = most
         self._poller: Final = Poller(loop)
         self._listeners: Final[list[Listener]] = []
         self._turn: Final[list[int]] = []  # who wants a piece, in the order of when they had one
@@ -90,9 +90,9 @@ class Server:
         if len(strangers) >= _STRANGERS_MOST:
             silent = [one for one in strangers if not one.has_spoken]
             self._end((silent or strangers)[0], "makes room for others")
-        if len(self.viewers) - min(len(strangers), _STRANGERS_MOST) >= self._most:
+        if len(self.viewers) - min(len(strangers), _STRANGERS_MOST) >= self.most:
             sock.close()
-            log.debug("there are %d viewers already", self._most)
+            log.debug("there are %d viewers already", self.most)
             return
         where = address[0] if isinstance(address, tuple) else "root"
         viewer = Viewer(sock, where, self.loop.now())
@@ -206,11 +206,14 @@ class _Host:
         self._viewer: Final = viewer
         self._asks: Final = asks
         self._keys: Final = Keys()
-        self._held: Final[dict[Stroke, bool]] = {}
+        self._held: Final[dict[int, Stroke]] = {}  # by keys, or characters below 0
         self._buttons = 0
         viewer.at_end.append(self._let_go)
 
-    def come_in(self) -> Painter:
+    def come_in(self) -> Painter | None:
+        if len(self._desk.painters) >= self._server.most:  # others were quicker with their password
+            log.debug("there are %d viewers already", self._server.most)
+            return None
         log.info("%s is in", self._viewer.address)
         return self._desk.enter(self._viewer.fd)
 
@@ -230,10 +233,14 @@ class _Host:
 
     def key(self, symbol: int, scancode: int, pressed: bool) -> None:
         for stroke in self._keys.strokes(symbol, scancode, pressed):
-            if not pressed:
-                self._held.pop(stroke, None)
-            elif len(self._held) < _KEYS_MOST:
-                self._held[stroke] = True
+            # A key may come up with another character than it went down with: Shift was quicker.
+            which = stroke.key or -stroke.character
+            self._held.pop(which, None)
+            if pressed:
+                if len(self._held) >= _KEYS_MOST:
+                    first = next(iter(self._held))
+                    self._desk.stroke(self._held.pop(first), False)
+                self._held[which] = stroke
             self._desk.stroke(stroke, pressed)
 
     def pointer(self, x: int, y: int, buttons: int) -> None:
@@ -245,6 +252,6 @@ class _Host:
 
     def _let_go(self) -> None:
         """Press no key any more: nobody would let it go."""
-        for stroke in self._held:
+        for stroke in self._held.values():
             self._desk.stroke(stroke, False)
         self._held.clear()

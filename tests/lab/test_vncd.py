@@ -13,6 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from base_rig import NOBODY
 from chromium_rig import Chromium
 from fuzzing import rounds
 from PIL import Image
-from up_rig import redbear
+from up_rig import Up, redbear
 from vnc_rig import EVENT, HEIGHT, SETTINGS, WIDTH, Caller, desk, picture, words
 
 from redbear_host.abi.orbital import PRESSED
@@ -112,6 +113,21 @@ def test_who_goes_with_a_key_held_lets_it_go(screen):
     assert (KEY, 0, Key.LEFT_SHIFT | PRESSED) in found[:3]
     assert (BUTTON, 4, 0) in found[:3]
     assert set(found[3:]) == {(KEY, 0, int(Key.LEFT_SHIFT)), (BUTTON, 0, 0)}
+
+
+def test_who_holds_more_than_a_hand_can_still_lets_all_go(screen):
+    with Caller(screen.ways["socket"]) as viewer:
+        for number in range(70):
+            viewer.socket.sendall(struct.pack(">BB2xI", 4, 1, 0x0100_0430 + number))
+        viewer.socket.sendall(struct.pack(">BB2xI", 4, 1, ord("x")))
+        found = []
+        while (KEY, ord("x"), Key.X | PRESSED) not in found:
+            found += screen.heard(1)
+    while (KEY, ord("x"), int(Key.X)) not in found:
+        found += screen.heard(1)
+    pressed = [a for _, a, b in found if b & PRESSED]
+    assert len(pressed) == 71
+    assert sorted(a for _, a, b in found if not b & PRESSED) == sorted(pressed)
 
 
 def test_typing_goes_on_after_inputd_was_killed(screen):
@@ -275,7 +291,7 @@ def red_pixels(image):
 def test_only_root_is_told_the_secrets_and_no_log_knows_them(screen):
     ways = screen.ways
     done = subprocess.run(
-        ["cat", screen.up.mount / "vnc", ways["socket"], screen.up.run_dir / "vnc/token"],
+        ["cat", screen.up.mount / "vnc", ways["socket"], screen.up.run_dir / "scratch/vncd/token"],
         capture_output=True, text=True, check=False, **NOBODY,
     )  # fmt: skip
     assert done.stdout == ""
@@ -286,6 +302,16 @@ def test_only_root_is_told_the_secrets_and_no_log_knows_them(screen):
     assert ways["password"] not in logs
     assert token in screen.up.output  # shown once, by `up`
     assert ways["address"].startswith("127.0.0.1:")
+
+
+def test_the_secrets_go_with_their_instance(tmp_path):
+    (tmp_path / "up.toml").write_text(SETTINGS)
+    found = []
+    for _ in range(2):
+        with Up(tmp_path, "--vnc", "--config", tmp_path / "up.toml") as up:
+            ways = json.loads((up.mount / "vnc").read_text())
+            found += [ways["url"].partition("#")[2], ways["password"]]
+    assert len(set(found)) == 4
 
 
 def test_the_verb_says_what_there_is(screen):
@@ -332,7 +358,24 @@ def test_a_password_of_the_users_own_is_asked_for(tmp_path):
         assert found.captured(tmp_path).tobytes() == image.tobytes()
 
 
+def test_there_are_as_many_viewers_as_are_wanted_and_no_more():
+    with desk(SETTINGS + "viewers = 2\n", sits=False) as found, ExitStack() as undo:
+        callers = [undo.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+        for one in callers:  # all are there before the first is in
+            one.settimeout(20)
+            one.connect(found.ways["socket"])
+            one.sendall(b"RFB 003.008\n\1")
+            data = b""
+            while len(data) < 12 + 2 + 4:
+                data += one.recv(100)
+        for one in callers:
+            one.sendall(b"\1")
+        assert sorted(len(one.recv(24)) for one in callers) == [0, 24, 24]
+
+
 # -- hostile viewers -------------------------------------------------------------------------------
+
+PATIENCE_S = 5  # for a picture on a busy machine; who stalls is sent off after 10 s
 
 
 def draws_in(screen, image):
@@ -350,7 +393,7 @@ def test_who_takes_nothing_delays_nobody(screen, tmp_path):
             viewer.update()
             for number in range(20):
                 image = picture(seed=20 + number % 2)
-                assert draws_in(screen, image) < 1
+                assert draws_in(screen, image) < PATIENCE_S
                 for one in stalled:
                     one.ask()
                 viewer.ask()
@@ -398,7 +441,7 @@ def test_noise_at_all_doors_never_crashes_it(screen, tmp_path):
     pid = screen.up.daemon("vncd")["pid"]
     end = time.monotonic() + (60 if rounds(1, 2) == 2 else 5)
     count = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or count <= 50:
         count += 1
         noise = dice.randbytes(dice.choice((1, 20, 300, 5000)))
         kind = count % 4
@@ -412,7 +455,6 @@ def test_noise_at_all_doors_never_crashes_it(screen, tmp_path):
                     caller.sendall((b"RFB 003.008\n", hello, b"GET ")[kind - 1] + noise)
         except OSError:
             continue  # it hangs up on nonsense, as it should
-    assert count > 50
     assert screen.up.daemon("vncd")["pid"] == pid
     image = picture(seed=10)
     screen.draw(words(image))
@@ -436,7 +478,7 @@ def test_a_clipboard_of_two_gigabytes_stalls_nobody(screen):
 
         done = in_thread(flood)
         for seed in range(5):
-            assert draws_in(screen, picture(seed=40 + seed)) < 1
+            assert draws_in(screen, picture(seed=40 + seed)) < PATIENCE_S
             viewer.ask()
             assert viewer.update() > 0
         assert done()

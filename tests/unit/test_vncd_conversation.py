@@ -276,6 +276,18 @@ def test_whoever_fails_often_waits_longer_and_longer():
     assert len(tries._failed) == 256
 
 
+def test_who_has_many_addresses_fails_as_one():
+    tries = Tries()
+    for number in range(9):
+        tries.failed(f"127.1.2.{number}", 0.0)
+        tries.failed(f"2001:db8::{number}", 0.0)
+        tries.failed(f"::ffff:192.0.2.{number}", 0.0)
+    assert not any(map(tries.may, ("127.0.0.1", "::1", "2001:db8::ffff"), [1.0] * 3))
+    assert all(map(tries.may, ("root", "2001:db8:0:1::1", "192.0.2.1"), [1.0] * 3))
+    tries.succeeded("127.0.0.1")
+    assert tries.may("127.9.9.9", 1.0)
+
+
 # -- keys ------------------------------------------------------------------------------------------
 
 
