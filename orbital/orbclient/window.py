@@ -32,6 +32,8 @@ def _root(display: str) -> str:
 
 def display_size(number: int = 0, display: str = "") -> tuple[int, int]:
     """Return width and height of a display in pixels; `OSError` (EINVAL) if there is none."""
+    if number < 0:  # by that name the scheme would open a window
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     with redox.open(f"{_root(display)}/99.{number}", f.O_RDONLY | f.O_CLOEXEC) as fd:
         fields = redox.fpath(fd).rsplit("99.", 1)[-1].split("/")
     return int(fields[1]), int(fields[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +61,10 @@ def run() -> None:
     try:
         size = display_size(args.display)
     except OSError as error:
-        raise ConfigError(f"there is no display {args.display}: {error.strerror}") from error
+        if error.errno != errno.EINVAL:
+            raise
+        hint = "see what there is: redbear-host orbital displays"
+        raise ConfigError(f"there is no display {args.display}", hint) from error
     with Window(*size, "", 0, 0, _FLAGS) as window:
         Background(window, picture, args.mode).run()
 

@@ -106,8 +106,9 @@ def test_a_window_takes_the_size_it_is_given_and_keeps_what_was_in_it(here):
 
 def test_titles_flags_and_displays(here):
     assert orb.display_size() == (640, 480)
-    with pytest.raises(OSError, match="Invalid argument"):
-        orb.display_size(7)
+    for missing in (7, -7):
+        with pytest.raises(OSError, match="Invalid argument"):
+            orb.display_size(missing)
     with orb.Window(32, 32, "first/with, signs") as window:
         here.window("first/with, signs")
         window.title = "second"
