@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float32]  # shape (frames, 2), full scale is 1.0
 RATE_LEAST: Final = 4000  # Hz
 RATE_MOST: Final = 384_000
 FRAME_MOST: Final = 32  # bytes: eight channels of 32 bits
+_LIGHT: Final = 48_000 * 2  # samples a second
 
 _f32: Final = np.float32  # its quotients stay 32 bits wide
 _SPELLING: Final = re.compile(r"(\d{4,6})(?:,(\d)|-([a-z]\d+)(?:-(\d))?)?", re.ASCII)
@@ -63,6 +64,11 @@ class Format:
     def frame(self) -> int:
         """How many bytes a frame has."""
         return _WIDTHS[self.kind] * self.channels
+
+    @property
+    def weight(self) -> int:
+        """What it costs to mix, in streams of 48000 Hz with two channels."""
+        return -(-self.rate * self.channels // _LIGHT)
 
     def frames(self, data: bytes) -> Frames:
         """Turn whole frames into the card's form, at the client's rate; a copy."""

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 BLOCK: Final = 512  # frames: audiohw's sub-buffer
 RATE: Final = 44100  # Hz, until the card says otherwise
-SLOTS_OF_ONE: Final = 64  # streams of one user but root, who must not lock the others out
+WEIGHT_OF_ONE: Final = 64  # of the streams of one user but root, who must not starve the others
 
 _AHEAD: Final = 3  # blocks that audiohw keeps ahead of what is heard, unless it says otherwise
 _AHEAD_MOST: Final = 64
@@ -68,7 +68,7 @@ class Player:
         self._rested = True  # the card knows that nothing follows for now
         self._waiting: Final[deque[tuple[int, Request]]] = deque()  # fsync: at which block
         self._timer: Timer | None = None
-        self._of_user: Final[Counter[int]] = Counter()
+        self._of_user: Final[Counter[int]] = Counter()  # the weight of his streams
 
     def adopt(self) -> None:
         """Play to the end what predecessors had queued for streams that nobody has open now."""
@@ -100,7 +100,7 @@ class Player:
     def _attach(self, stream: Stream, slot: int) -> None:
         stream.attach(self._store, slot, self.rate)
         self.streams[stream.number] = stream
-        self._of_user[stream.caller.uid] += 1
+        self._of_user[stream.caller.uid] += stream.format.weight
 
     def write(self, stream: Stream, data: memoryview, pid: int) -> int:
         """Queue what there is room for; 0 if there is none.  ENFILE, EMFILE: too many streams."""
@@ -108,7 +108,7 @@ class Player:
             if not data:
                 return 0
             uid = stream.caller.uid
-            if uid and self._of_user[uid] >= SLOTS_OF_ONE:
+            if uid and self._of_user[uid] + stream.format.weight > WEIGHT_OF_ONE:
                 raise Refused(e.EMFILE)
             slot = self._store.free()
             if slot is None:
@@ -162,7 +162,7 @@ class Player:
                 self._waiting.append((self.blocks + self._ahead + 1, stream.waiters.popleft()[1]))
             self.underruns += stream.underruns
             del self.streams[stream.number]
-            self._of_user[stream.caller.uid] -= 1
+            self._of_user[stream.caller.uid] -= stream.format.weight
             stream.detach()
 
     @property

@@ -119,9 +119,9 @@ class Sound:
     def quiet(self):
         """Wait until nothing is queued any more and the card has played it."""
         self.wait(lambda: all(row["QUEUED"] == "0" for row in self.clients()))
-        size = -1
-        while size != (size := self.file.stat().st_size if self.file.exists() else 0):
-            time.sleep(0.1)
+        with open(self.audio, "wb", buffering=0) as stream:
+            stream.write(bytes(4))
+            os.fsync(stream.fileno())
 
     def played(self):
         """Return what the card has played, as frames of two."""

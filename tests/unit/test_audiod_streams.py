@@ -6,11 +6,15 @@ import struct
 
 import numpy as np
 import pytest
+from asked import errno_of
 
 from daemons.audiod.format import Format, to_frames
 from daemons.audiod.mixer import Mixer
+from daemons.audiod.player import Player
 from daemons.audiod.store import QUEUE, SLOTS, Store
 from daemons.audiod.stream import Stream, factor
+from redbear_host.abi import errno as e
+from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.request import Caller
 
 RATE = 44100
@@ -216,6 +220,26 @@ def test_another_rate_comes_out_as_long_and_as_loud_as_it_went_in(rate):
     middle = found[2000:-2000, 0] / 32768
     wanted = 0.5 * np.sin(2 * np.pi * hertz * np.arange(2000, len(found) - 2000) / RATE)
     assert np.abs(middle - wanted).max() < 0.002
+
+
+def test_what_is_resampled_is_taken_in_small_parts():
+    one = stream(Store.fresh(), spelling="384000-f32-8")
+    taken = one.write(memoryview(bytes(1 << 20)))
+    assert taken == 1024 * 384_000 // 44_100 * 32
+
+
+def test_one_user_has_so_much_mixed_and_no_more():
+    player = Player(Loop(), Store.fresh(), 50, lambda pid: (pid, "x"))
+    for spelling, most in (("44100", 64), ("48000", 64), ("48000-s16-8", 16), ("384000-f32-8", 2)):
+        opened = [player.open(Format.parse(spelling), Caller(1, 1000, 0), 0) for _ in range(65)]
+        taken = [one for one in opened if not errno_of(player.write, one, memoryview(b"x"), 1)]
+        assert len(taken) == most
+        assert errno_of(player.write, opened[-1], memoryview(b"x"), 1) == e.EMFILE
+        other = player.open(Format.parse(spelling), Caller(2, 1001, 0), 0)
+        assert player.write(other, memoryview(b"x"), 2) == 1
+        for one in (*taken, other):
+            player.close(one)
+        assert not player.streams
 
 
 def test_rounding_is_to_the_nearest_and_stays_within_16_bits():
