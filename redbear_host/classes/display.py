@@ -44,6 +44,7 @@ from redbear_host.scheme.scheme import (
 __all__ = ["DisplayScheme"]
 
 _PAGE: Final = mmap.PAGESIZE
+_NUMBER_MOST: Final = 9  # digits of a VT
 
 
 class DisplayScheme(Scheme):
@@ -256,7 +257,9 @@ class DisplayScheme(Scheme):
 
     def _write_active(self, data: bytes, offset: int) -> None:
         text = data.decode("ascii", "replace").strip()
-        if offset or not text.isdecimal() or not 0 < int(text[:9]) <= VT_MOST:
+        if offset or len(text) > _NUMBER_MOST or not text.isdecimal():
+            raise Refused(e.EINVAL)
+        if not 0 < int(text) <= VT_MOST:
             raise Refused(e.EINVAL)
         self._terminals.show_now(int(text))
 

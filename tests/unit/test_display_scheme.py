@@ -361,7 +361,7 @@ def test_the_file_active_is_read_and_written(rig):
     assert rig.scheme.write(handle, memoryview(b"1\n"), 0, 0, Asked()) == 2
     rig.scheme.end_batch()
     assert set(rig.card.screen) == {1}
-    for nonsense in (b"", b"x", b"0", b"-1", b"99999999999999999999"):
+    for nonsense in (b"", b"x", b"0", b"-1", b"99999999999999999999", b"000000001999"):
         assert errno_of(rig.scheme.write, handle, memoryview(nonsense), 0, 0, Asked()) == e.EINVAL
 
 
