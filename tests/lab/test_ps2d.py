@@ -205,4 +205,4 @@ def test_how_long_a_key_takes_from_qemu_to_a_consumer(rig, consumer):
     times.sort()
     median, worst = statistics.median(times), times[int(len(times) * 0.95)]
     print(f"QMP to consumer: median {median * 1000:.2f} ms, 95 % {worst * 1000:.2f} ms")
-    assert median < 0.25, times
+    assert median < 2, times  # a few milliseconds where nobody else is at work
