@@ -64,6 +64,7 @@ class Player:
         self._wire: Wire | None = None
         self._handle = -1  # of audiohw
         self._busy = False  # a call of ours is in hand there
+        self._trouble = 0  # the errno of what was refused last, until something is taken
         self._silence = _LINGER  # blocks in which nobody was heard
         self._rested = True  # the card knows that nothing follows for now
         self._waiting: Final[deque[tuple[int, Request]]] = deque()  # fsync: at which block
@@ -223,7 +224,9 @@ class Player:
     def _on_failed(self, wire: Wire, errno: int) -> None:
         if wire is not self._wire or wire.dead:
             return
-        log.warning("%s: %s", wire.name, os.strerror(to_linux(errno, False)))
+        if errno != self._trouble:  # a card may refuse for hours, ten times a second
+            self._trouble = errno
+            log.warning("%s: %s", wire.name, os.strerror(to_linux(errno, False)))
         if self._handle < 0:
             self.on_trouble()
             return
@@ -273,6 +276,7 @@ class Player:
         if wire is not self._wire:
             return
         self._busy = self._rested = False
+        self._trouble = 0
         self.blocks += 1
         for stream, frames in mixed:
             stream.take(frames, BLOCK)

@@ -242,6 +242,35 @@ def test_one_user_has_so_much_mixed_and_no_more():
         assert not player.streams
 
 
+class Refusing:
+    """A connection to a card that refuses whatever is to be played."""
+
+    name, dead = "audiohw", False
+
+    def __init__(self):
+        self.writes = 0
+
+    def perform(self, call, done, failed):
+        self.writes += 1
+        failed(e.EIO)
+
+
+def test_a_card_that_refuses_for_long_is_asked_again_and_does_not_fill_the_log(caplog):
+    wire = Refusing()
+    loop = Loop()
+    player = Player(loop, Store.fresh(), 50, lambda pid: (pid, "x"))
+    player._wire = wire
+    player._on_open(wire, 1, b"")
+    one = player.open(Format(), ME, 0)
+    player.write(one, memoryview(bytes(4 * QUEUE)), 1)
+    for _ in range(3):
+        player._retry(wire)
+    assert wire.writes == 4
+    assert caplog.text.count("audiohw") == 1
+    player._on_taken(wire, [], 0)
+    assert caplog.text.count("audiohw") == 2, "it has played in between"
+
+
 def test_rounding_is_to_the_nearest_and_stays_within_16_bits():
     floats = np.array([[1.0, -1.0], [0.6 / 32768, -0.6 / 32768]], np.float32)
     assert to_frames(floats).tolist() == [[32767, -32768], [1, -1]]
