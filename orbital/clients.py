@@ -260,9 +260,15 @@ class Clients:
                 left.setdefault(number, []).append(Left(width, height, fd))
         entry = self._ledger.entry
         self._next = max(entry.get("next", 1), 1, *(number + 1 for number in left))
-        for said in reversed(entry.get("windows", ())):  # those behind first
+        windows = entry.get("windows", ())
+        for said in sorted(windows, key=lambda said: int(said["number"])):
             with suppress(Refused):
                 self._restore_one(said, left)
+        for said in reversed(windows):  # those behind first
+            client = self._all.get(said["number"])
+            if client is not None:
+                self.desktop.stack.raise_(client.window)
+                self.desktop.focus(client.window)
         focus = self._all.get(entry.get("focus", 0))
         if focus is not None:
             self.desktop.focus(focus.window)

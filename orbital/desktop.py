@@ -152,14 +152,6 @@ class Desktop(Windows):
         """Do what the command `D` asks for (`Pointer.drag`)."""
         self.pointer.drag(window, how)
 
-    def take_chords(self, window: Window, on: bool) -> None:
-        """Let a window have those chords with Super that mean nothing to the desktop.
-
-        They are KEY events with CHORD added to the code.  While no window asked, the one that was
-        opened first of all gets them, as in Redox.
-        """
-        self.keys.take_chords(window, on)
-
     # -- drawing -----------------------------------------------------------------------------------
 
     def draw(self) -> None:

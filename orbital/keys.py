@@ -74,7 +74,6 @@ class Keys:
         self._pointer: Final = pointer
         self._held: Final[set[int]] = set()
         self._owners: Final[dict[int, Window]] = {}  # who heard of the press of a held key
-        self._chords: Final[list[Window]] = []  # who takes unknown chords, the newest last
         self._chorded: Final[dict[int, Window]] = {}  # who heard of a held chord
         self._speed = 3
         self._buttons = 0  # that the keypad holds
@@ -118,16 +117,7 @@ class Keys:
         for owners in (self._owners, self._chorded):
             for scancode in [key for key, owner in owners.items() if owner is window]:
                 del owners[scancode]
-        if window in self._chords:
-            self._chords.remove(window)
         self.switcher.forget(window)
-
-    def take_chords(self, window: Window, on: bool) -> None:
-        """Give unknown chords to a window from now on, or no more."""
-        if window in self._chords:
-            self._chords.remove(window)
-        if on:
-            self._chords.append(window)
 
     # -- typing ------------------------------------------------------------------------------------
 
@@ -241,8 +231,9 @@ class Keys:
         return True
 
     def _unknown(self, scancode: int, character: int) -> None:
-        first = min(self._windows.stack, key=lambda one: one.id, default=None)
-        window = self._chords[-1] if self._chords else first
+        """Tell the window that was opened first, which is the launcher's; no background's."""
+        before = (one for one in self._windows.stack if not one.behind)
+        window = min(before, key=lambda one: one.id, default=None)
         if window is not None:
             self._chorded[scancode] = window
             window.post(EventCode.KEY + CHORD, character, scancode | PRESSED)

@@ -399,6 +399,20 @@ def test_windows_outlive_the_process(desk):
     assert {one.number for one in after.clients.orphans()} == {numbers[0], numbers[2]}
 
 
+def test_the_window_that_was_opened_first_is_so_in_the_next_life(desk):
+    first, second = desk.open("l/0/0/4/4/first"), desk.open("l/0/0/4/4/second")
+    desk.desktop.focus(desk.window(first))
+    desk.desktop.focus(desk.window(second))
+    desk.desktop.focus(desk.window(first))
+    numbers = [desk.number(first), desk.number(second)]
+    desk.clients.save()
+    after = Desk(desk.shim)
+    windows = [after.clients.get(number).window for number in numbers]
+    assert list(after.desktop.list()) == windows
+    assert windows[0].id < windows[1].id
+    assert windows[0].seen > windows[1].seen
+
+
 def test_windows_with_the_longest_names_and_titles_are_all_written_down():
     desk = Desk()
     for pid in range(-(-WINDOWS_MOST // OF_A_PROGRAM)):
