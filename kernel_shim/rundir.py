@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from redbear_host.config import RUN_DIR
 from redbear_host.errors import ConfigError, TransportError
 
 LOG_MOST: Final = 1 << 20  # bytes of a log that the next instance goes on writing to
@@ -56,9 +57,12 @@ class RunDir:
             os.close(self._lock_fd)
             self._lock_fd = -1
             pid = self.read().get("pid", "unknown")
+            down = "redbear-host down"
+            if self.path != RUN_DIR:
+                down += f" --run-dir {self.path}"
             raise ConfigError(
                 f"redbear-host is up already (process {pid}, {self.path})",
-                "stop it with: redbear-host down   (or use another --run-dir and --mount)",
+                f"stop it with: {down}   (or use another --run-dir and --mount)",
             )
 
     def _unusable(self, error: OSError) -> ConfigError:

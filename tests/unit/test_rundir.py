@@ -63,6 +63,12 @@ def test_a_short_look_at_the_lock_delays_who_takes_it(run_dir):
     other.unlock()
 
 
+def test_who_finds_another_instance_is_told_how_to_stop_that_one(run_dir):
+    with pytest.raises(ConfigError) as caught:
+        RunDir(run_dir.path).lock()
+    assert f"redbear-host down --run-dir {run_dir.path}  " in caught.value.hint
+
+
 def test_large_logs_are_put_aside_and_small_ones_go_on(tmp_path):
     run_dir = RunDir(tmp_path)
     run_dir.logs.mkdir()
