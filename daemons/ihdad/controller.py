@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from daemons.ihdad.codec import setting
-from daemons.ihdad.codec.regs import Configuration
+from daemons.ihdad.codec.regs import Configuration, Verb
 from daemons.ihdad.codec.tree import Ask, Codec, walk
 from daemons.ihdad.link import Link
 from daemons.ihdad.quirks import of_controller
@@ -40,6 +40,7 @@ from redbear_host.hw.ports import Clock, PciFunction
 RESET_S: Final = 0.1  # for CRST to follow what was written
 CODECS_S: Final = 0.001  # codecs announce themselves within 25 frames, 521 us (4.3)
 LATE_S: Final = 0.1  # and what has not by then is not there
+TREES_S: Final = 10.0  # to read trees in; it takes milliseconds, a second on a slow QEMU
 _STREAMS_MOST: Final = 30
 _CODECS_MOST: Final = 15
 _ALL_ONES: Final = 0xFFFF_FFFF
@@ -137,12 +138,23 @@ class Controller:
         """Return what asks one codec."""
         return partial(self.link.ask, codec)
 
+    def ask_until(self, deadline: float, codec: int) -> Ask:
+        """Return what asks one codec; `Stuck` after a clock time, however soon it answers each."""
+
+        def ask(node: int, verb: Verb, payload: int) -> int:
+            if self._clock.now() >= deadline:
+                raise Stuck(f"{self.name}: codec {codec} takes too long to tell what it is")
+            return self.link.ask(codec, node, verb, payload)
+
+        return ask
+
     def walk(self, numbers: Sequence[int]) -> dict[int, Codec]:
-        """Read the codecs' trees; those that make no sense are left out."""
+        """Read the codecs' trees; those that make no sense, or take too long, are left out."""
         found = {}
+        deadline = self._clock.now() + TREES_S
         for number in numbers:
             try:
-                found[number] = self._correct(walk(number, self.ask_of(number)))
+                found[number] = self._correct(walk(number, self.ask_until(deadline, number)))
             except Gone:
                 raise
             except DeviceError as error:

@@ -24,7 +24,7 @@ from daemons.ihdad.codec import setting
 from daemons.ihdad.codec.routes import Plugged
 from daemons.ihdad.codec.text import render
 from daemons.ihdad.codec.tree import Codec
-from daemons.ihdad.controller import Controller
+from daemons.ihdad.controller import TREES_S, Controller
 from daemons.ihdad.jacks import Jacks
 from daemons.ihdad.playback import Playback
 from daemons.ihdad.quirks import read_pins
@@ -483,4 +483,5 @@ class Card:
 
     def codec_text(self, number: int, /) -> str:
         """See `SoundCard.codec_text`."""
-        return render(self._codecs[number], self._controller.ask_of(number))
+        deadline = self._clock.now() + TREES_S
+        return render(self._codecs[number], self._controller.ask_until(deadline, number))

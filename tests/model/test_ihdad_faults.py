@@ -460,6 +460,21 @@ def test_a_codec_that_never_answers_is_an_error() -> None:
         bench.start()
 
 
+def test_a_codec_that_answers_all_but_too_late_holds_nobody_up() -> None:
+    bench = Bench({number: laptop() for number in range(8)})
+    real = bench.model._do
+
+    def late(command: int) -> int:
+        bench.clock.pause(0.04)
+        return real(command)
+
+    bench.model._do = late  # type: ignore[method-assign]
+    began = bench.clock.now()
+    bench.start()
+    assert len(bench.card.codecs()) < 8
+    assert bench.clock.now() - began < 15
+
+
 def test_a_card_that_is_not_there_is_gone(bench: Bench) -> None:
     bench.write(3)
     bench.model.vanish()
