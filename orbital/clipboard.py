@@ -20,6 +20,7 @@ class Clipboard:
     def __init__(self) -> None:
         self.on_changed: Callable[[], object] = lambda: None
         """Called after each write."""
+        self.writer = 0  # the number of the window whose bytes these are
         self._bytes = bytearray()
 
     def __len__(self) -> int:

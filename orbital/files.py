@@ -284,7 +284,10 @@ class PixelsFile(OpenFile):
 
 
 class ClipboardFile(OpenFile):
-    """What is cut and pasted, for the window that somebody works in, and nobody else."""
+    """What is cut and pasted, for the window that somebody works in, and nobody else.
+
+    To have the focus is not enough to read what another has written: who opens a window has it.
+    """
 
     mode = MODE_FILE | 0o600
 
@@ -296,25 +299,32 @@ class ClipboardFile(OpenFile):
 
     def stat(self) -> Stat:
         """Describe it; how much there is, is not everybody's business either."""
-        size = len(self._clipboard) if self._may() else 0
+        size = len(self._clipboard) if self._may_read() else 0
         return Stat(st_mode=self.mode, st_nlink=1, st_size=size, st_blksize=_BLOCK)
 
     def read(self, size: int, offset: int) -> Bytes:
-        """Read from an offset; EPERM but for the window that has the focus."""
-        self._check()
+        """Read from an offset; EPERM but for the window that somebody works in."""
+        if not self._may_read():
+            raise Refused(e.EPERM)
         return self._clipboard.read(offset, size)
 
     def write(self, data: memoryview, offset: int) -> int:
         """Write from an offset, 0 for something new; EPERM, and ENOSPC for too much."""
-        self._check()
+        client = self._client
+        if not self._may_write():
+            raise Refused(e.EPERM)
+        if not offset:
+            self._clipboard.writer = 0 if client is None else client.number
         return self._clipboard.write(offset, data)
 
-    def _may(self) -> bool:
+    def _may_write(self) -> bool:
         return self._client is None or self._desktop.focused is self._client.window
 
-    def _check(self) -> None:
-        if not self._may():
-            raise Refused(e.EPERM)
+    def _may_read(self) -> bool:
+        client = self._client
+        if client is None or not self._may_write():
+            return client is None
+        return client.window.worked_in or self._clipboard.writer == client.number
 
 
 def _size_of(client: Client) -> tuple[int, int]:

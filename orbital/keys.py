@@ -152,6 +152,7 @@ class Keys:
         if _is_text(character) and not self._commanding:
             window.post(EventCode.TEXT_INPUT, character, 0)
             character = 0  # typed already
+        window.worked_in = True
         window.post(EventCode.KEY, character, scancode | PRESSED)
 
     def _goes_to_terminal(self, scancode: int) -> bool:
@@ -211,6 +212,7 @@ class Keys:
                 window.post(EventCode.QUIT)
         elif scancode in _CLIPBOARD:
             action = _CLIPBOARD[Key(scancode)]
+            window.worked_in = True
             size = self.clipboard_size() if action == _PASTE else 0
             window.post(EventCode.CLIPBOARD, action, size)
         elif scancode in ARROWS:

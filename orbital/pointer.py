@@ -245,6 +245,7 @@ class Pointer:
         grabber = self._grabber()
         if grabber is not None and not self.carrying:
             self._held = grabber
+            grabber.worked_in = True
             self._tell(grabber, EventCode.BUTTON, self.buttons, 0)
             return
         found = self._find()
@@ -257,6 +258,7 @@ class Pointer:
             self._begin_drag(window, None)
         elif part == Part.BODY:
             self._held = window
+            window.worked_in = True
             self._hovered_by(window)
             window.post(EventCode.BUTTON, self.buttons, 0)
         elif not pressed & LEFT:

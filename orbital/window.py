@@ -77,6 +77,7 @@ class Window:
         "told_screen",
         "told_size",
         "width",
+        "worked_in",
     )
 
     def __init__(self, number: int, flags: WindowFlag, title: str) -> None:
@@ -102,6 +103,8 @@ class Window:
         self.cursor_shown = True  # while the pointer is over it
         self.grabs = False  # wants the pointer to stay within it while it has the focus
         self.relative = False  # wants movements instead of positions while it has the focus
+
+        self.worked_in = False  # a key or a button was pressed in it since it has the focus
 
         # The desktop's own.
         self.image: Image | None = None

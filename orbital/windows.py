@@ -227,6 +227,7 @@ class Windows(Paintwork):
         if before is not None and not before.closed:
             before.post(EventCode.FOCUS, 0)
         if window is not None:
+            window.worked_in = False
             window.post(EventCode.FOCUS, 1)
         self.on_list()
 

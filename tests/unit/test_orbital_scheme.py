@@ -18,7 +18,7 @@ from orbital.events import MOST
 from orbital.window import MAX_TITLE
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
-from redbear_host.abi.orbital import EventCode, OrbitalEvent
+from redbear_host.abi.orbital import PRESSED, EventCode, OrbitalEvent
 from redbear_host.abi.stat import MODE_DIR, MODE_TYPE
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Caller, Unheard
@@ -37,6 +37,12 @@ def events(desk, handle):
         return []
     data = desk.read(handle)
     return [OrbitalEvent.load(data, at) for at in range(0, len(data), 24)]
+
+
+def typed(desk):
+    """Press and release a key."""
+    for pressed in (PRESSED, 0):
+        desk.desktop.input(OrbitalEvent(code=EventCode.KEY, a=0, b=0x1E | pressed))
 
 
 # -- windows ---------------------------------------------------------------------------------------
@@ -187,9 +193,31 @@ def test_the_clipboard_is_for_the_window_that_has_the_focus(desk):
     assert errno_of(desk.write, first, b"t") == e.EPERM
     assert desk.scheme.fstat(first).st_size == 0
     desk.desktop.focus(desk.window(ours))
+    typed(desk)
     assert desk.read(first) == b"tsecrets"
     assert errno_of(desk.read, second) == e.EPERM
     assert errno_of(desk.scheme.dup, ours, b"dnd", Asked()) == e.EINVAL
+
+
+def test_to_come_in_front_is_not_enough_to_read_the_clipboard(desk):
+    ours = desk.open("l/0/0/4/4/a", pid=1)
+    clip = desk.scheme.dup(ours, b"clipboard", Asked()).handle
+    desk.write(clip, b"tsecret")
+    assert desk.read(clip) == b"tsecret"  # its own
+    theirs = desk.open("l/0/0/4/4/thief", pid=2, uid=1000)
+    stolen = desk.scheme.dup(theirs, b"clipboard", Asked()).handle
+    assert desk.desktop.focused is desk.window(theirs)
+    assert errno_of(desk.read, stolen) == e.EPERM
+    assert desk.scheme.fstat(stolen).st_size == 0
+    typed(desk)
+    assert desk.read(stolen) == b"tsecret"
+    desk.desktop.focus(desk.window(ours))
+    desk.desktop.focus(desk.window(theirs))
+    assert errno_of(desk.read, stolen) == e.EPERM
+    for pressed in (1, 0):
+        desk.desktop.input(OrbitalEvent(code=EventCode.MOUSE, a=100, b=100))
+        desk.desktop.input(OrbitalEvent(code=EventCode.BUTTON, a=pressed, b=0))
+    assert desk.read(stolen) == b"tsecret"
 
 
 def test_captures_are_for_operators():
