@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(120)
 
 EVENT = struct.Struct("<qqq")
 STALE = os.strerror(errno.ESTALE)
-KEY, MOUSE = int(EventCode.KEY), int(EventCode.MOUSE)
+KEY, MOUSE, BUTTON = (int(c) for c in (EventCode.KEY, EventCode.MOUSE, EventCode.BUTTON))
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +217,16 @@ def test_a_reader_goes_on_when_inputd_is_killed(up, consumer, producer):
         os.close(other)
         (up.mount / "input/keymap").write_text("us")
     os.write(producer, release(Key.Y))
+
+
+def test_no_button_hangs_when_inputd_is_killed_before_its_release_was_read(up, consumer, producer):
+    os.write(producer, EVENT.pack(BUTTON, 5, 0) + press(Key.S))
+    assert heard(consumer, 2) == [(BUTTON, 5, 0), (KEY, ord("s"), Key.S | PRESSED)]
+    os.write(producer, release(Key.S) + EVENT.pack(BUTTON, 1, 0))
+    up.kill("inputd")
+    assert heard(consumer, 2) == [(KEY, 0, Key.S), (BUTTON, 0, 0)]
+    os.write(producer, EVENT.pack(BUTTON, 0, 0) + press(Key.T) + release(Key.T))
+    assert heard(consumer, 2) == [(KEY, ord("t"), Key.T | PRESSED), (KEY, ord("t"), Key.T)]
 
 
 @pytest.mark.fuzz
