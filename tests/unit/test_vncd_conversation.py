@@ -375,6 +375,27 @@ def test_movements_that_nobody_has_taken_yet_are_one():
     assert [record.a * 100 // 65536 for record in taker.records[::2]] == [99, 99]
 
 
+def test_what_is_let_go_is_never_lost_and_nothing_else_finds_room():
+    taker = Taker(has_room=False)
+    producer = Producer(taker)
+    producer.key(Key.LEFT_SHIFT, 0, True)
+    producer.buttons(5)
+    for _ in range(5000):
+        producer.scroll(0, 1)
+    for _ in range(10):
+        producer.key(Key.LEFT_SHIFT, 0, False)
+        producer.key(Key.A, 97, True)
+        producer.key(Key.A, 97, False)
+        producer.buttons(7)
+        producer.buttons(1)
+        producer.buttons(0)
+    taker.has_room = True
+    producer.flush()
+    assert [(r.code, r.a, r.b) for r in taker.records[4096:]] == [
+        (1, 0, Key.LEFT_SHIFT), (3, 1, 0), (3, 0, 0)
+    ]  # fmt: skip
+
+
 def test_nobody_is_surprised_later_by_what_was_typed_at_no_input():
     taker = Taker(has_room=False)
     producer = Producer(taker)
