@@ -21,6 +21,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
+from kernel_shim import patience
 from kernel_shim.copying import Copiers
 from kernel_shim.forgetters import Forgetters
 from kernel_shim.functions import Functions
@@ -43,7 +44,7 @@ from schemefs.mount import HARMLESS, mounts_below
 
 log = logging.getLogger(__name__)
 
-_READY_WITHIN_S: Final = 30.0
+_READY_WITHIN_S: Final = 30.0  # not counted while it is at work: `kernel_shim.patience`
 _STOP_WITHIN_S: Final = 5.0
 _BACKOFF_S: Final = 0.1  # doubled with each death before ready, or of its own doing
 _SAID_MAX: Final = 4096  # bytes of what a daemon says at once
@@ -238,9 +239,11 @@ class Supervisor:
         self._await_ready([running])
 
     def _await_ready(self, started: list[Running]) -> list[Running]:
-        self._run_until(
-            lambda: all(running.state is not State.STARTING for running in started), _READY_WITHIN_S
-        )
+        def starting() -> list[Running]:
+            return [running for running in started if running.state is State.STARTING]
+
+        while (late := starting()) and (left := min(map(_left, late))):
+            self._run_until(lambda: not starting(), left)
         for running in started:
             if running.state not in (State.READY, State.WAITING):
                 name = running.service.name
@@ -433,13 +436,17 @@ class Supervisor:
         except (OSError, RedbearError) as err:
             self._give_up(running, str(err))
             return
-        life = running.life
-        due = self.loop.now() + _READY_WITHIN_S
-        self.loop.at(due, lambda: self._check_ready(running, life))
+        self._check_ready_later(running, running.life, _READY_WITHIN_S)
+
+    def _check_ready_later(self, running: Running, life: int, left: float) -> None:
+        self.loop.at(self.loop.now() + left, lambda: self._check_ready(running, life))
 
     def _check_ready(self, running: Running, life: int) -> None:
         """End a successor that neither serves nor dies: clients are waiting for it."""
         if running.life == life and running.state is State.STARTING and running.pidfd >= 0:
+            if left := _left(running):
+                self._check_ready_later(running, life, left)
+                return
             running.overdue = True
             signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
 
@@ -535,3 +542,10 @@ class Supervisor:
         """Stop for those that mean that; others have handlers of their own."""
         if not set(stops).isdisjoint(ours.recv(64)):
             self.stop()
+
+
+def _left(running: Running) -> float:
+    """Return how long a daemon that is starting is still waited for, in seconds."""
+    if running.pidfd < 0:
+        return _READY_WITHIN_S  # its next life has not begun
+    return patience.left(running.pid, running.spawned_at, _READY_WITHIN_S)
