@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +20,12 @@ from redbear_host.lab.spares import spare
 SSD = spare("nvme").address
 DISK = Path("/dev/nvme0n1")
 ARENA = 4 << 20
+
+
+def disk() -> Path:
+    """Return Linux's node for the controller: another one than `DISK`, once others took its name."""
+    found = Path("/sys/bus/pci/devices", SSD, "nvme").glob("nvme*/nvme*n1")
+    return Path("/dev", next((re.sub(r"c\d+n", "n", node.name) for node in found), "none"))
 
 
 def wait_for(done: Callable[[], bool], within: float = 20.0) -> None:

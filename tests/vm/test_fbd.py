@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(240)
 
 GRAPHICS = Path("/sys/class/graphics")
 KDGETMODE = 0x4B3B
+FBIOGET_CON2FBMAP, FBIOPUT_CON2FBMAP = 0x460F, 0x4610
 KD_TEXT, KD_GRAPHICS = 0, 1
 VT = 5
 
@@ -46,6 +47,23 @@ def monitor() -> Iterator[Monitor]:
     found = Monitor()
     yield found
     found.close()
+
+
+@pytest.fixture(autouse=True)
+def consoles() -> Iterator[None]:
+    """Have the consoles on that frame buffer: Linux has put them on its first one."""
+    number = int(framebuffer().removeprefix("fb"))
+    fd = os.open(f"/dev/fb{number}", os.O_RDWR)
+    places = {}
+    for console in (1, VT):
+        asked = bytearray(struct.pack("II", console, 0))
+        fcntl.ioctl(fd, FBIOGET_CON2FBMAP, asked)
+        _, places[console] = struct.unpack("II", asked)
+        fcntl.ioctl(fd, FBIOPUT_CON2FBMAP, struct.pack("II", console, number))
+    yield
+    for console, place in places.items():
+        fcntl.ioctl(fd, FBIOPUT_CON2FBMAP, struct.pack("II", console, place))
+    os.close(fd)
 
 
 def until_seen(monitor: Monitor, rgb: bytes) -> None:

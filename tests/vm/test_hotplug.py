@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from guest_machine import DISK, SSD, wait_for
+from guest_machine import SSD, disk, wait_for
 from monitor import Monitor
 
 from kernel_shim.host import MACHINE
@@ -78,12 +78,12 @@ def test_a_card_is_driven_when_it_comes_errs_when_it_leaves_and_is_driven_again(
         assert (SHOWN / "driver").read_text() == "nvmed\n"
         assert MACHINE.driver(PLUGGED) == "vfio-pci"
         assert MACHINE.driver(SSD) == "nvme"  # nobody named it
-        assert DISK.is_block_device()
-        with (SCHEME / "1").open("rb", buffering=0) as disk:
-            assert disk.read(4096) == bytes(4096)
+        assert disk().is_block_device()
+        with (SCHEME / "1").open("rb", buffering=0) as file:
+            assert file.read(4096) == bytes(4096)
             slot.unplug()  # which daemon and shim have let go before
             with pytest.raises(OSError, match=r".") as failed:
-                os.pread(disk.fileno(), 4096, 8192)
+                os.pread(file.fileno(), 4096, 8192)
             assert failed.value.errno == errno.ENODEV
         assert not Path("/sys/bus/pci/devices", PLUGGED).exists()
         wait_for(lambda: not SHOWN.exists())
@@ -117,4 +117,4 @@ def test_a_card_that_nobody_named_is_shown_and_left_alone(slot):
         assert MACHINE.driver(PLUGGED) == "nvme"
     finally:
         redbear("down")
-    wait_for(DISK.is_block_device)
+    wait_for(lambda: disk().is_block_device())

@@ -13,6 +13,7 @@ import pytest
 from sandbox_rig import FEWEST, asked_for, check_from_inside, check_from_outside, outcome
 
 from kernel_shim.rundir import RunDir
+from kernel_shim.service import State
 from kernel_shim.supervisor import Supervisor
 from redbear_host import config
 from redbear_host.bdf import Bdf
@@ -42,11 +43,11 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
         supervisor.functions.learn(function.take(supervisor), ())
         for service in base_services(wanted):
             (running,) = supervisor.start(service)
-            check(run_dir, running)
+            check(supervisor, run_dir, running)
         function.start(supervisor, wanted)
         nvmed = supervisor.services[-1]
         assert nvmed.service.name.startswith("nvmed.")
-        check(run_dir, nvmed)
+        check(supervisor, run_dir, nvmed)
         data = os.urandom(4096)
         disk = wanted.general.mount / nvmed.schemes[0].name / "1"
         with disk.open("r+b", buffering=0) as file:
@@ -57,8 +58,11 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
         supervisor.close()
 
 
-def check(run_dir, running):
+def check(supervisor, run_dir, running):
     name = running.service.name
+    if running.state is State.WAITING:  # its first use is now
+        supervisor._wake(running)
+        supervisor._run_until(lambda: running.state is State.READY, 60)
     check_from_inside(name, outcome(run_dir.log_path(name)))
     check_from_outside({"name": name, "pid": running.pid})
 
