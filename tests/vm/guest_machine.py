@@ -23,7 +23,7 @@ ARENA = 4 << 20
 
 
 def disk() -> Path:
-    """Return Linux's node for the controller: another one than `DISK`, once others took its name."""
+    """Return Linux's node for the controller: not `DISK`, once another has taken that name."""
     found = Path("/sys/bus/pci/devices", SSD, "nvme").glob("nvme*/nvme*n1")
     return Path("/dev", next((re.sub(r"c\d+n", "n", node.name) for node in found), "none"))
 
