@@ -25,14 +25,15 @@ from orbital.drm.card import Card
 
 def by_python(card: Card, crtc: int, buffers: tuple[int, int], seconds: float) -> float:
     """Flip for some time; return flips a second."""
-    poll = select.poll()
-    poll.register(card.fd, select.POLLIN)
-    begin = time.monotonic()
+    waiting = select.poll()
+    waiting.register(card.fd, select.POLLIN)
+    flip, poll, now, read = card.flipper(crtc), waiting.poll, time.monotonic, card.read_flips
+    begin = now()
     end = begin + seconds
     flips = 0
-    while time.monotonic() < end:
-        card.flip(crtc, buffers[flips & 1], crtc)
-        if not poll.poll(2000) or not card.read_flips():
+    while now() < end:
+        flip(buffers[flips & 1])
+        if not poll(2000) or not read():
             raise SystemExit("the card does not say that a flip is done")
         flips += 1
     return flips / (time.monotonic() - begin)
@@ -51,8 +52,8 @@ def by_c(program: Path, card: Card, crtc: int, buffers: tuple[int, int], seconds
 def main() -> int:
     """Print the rates of each card and their ratio; 1 if one is below `--least`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn (%(default)g)")
-    parser.add_argument("--turns", type=int, default=5, help="of each (%(default)d)")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn (%(default)g)")
+    parser.add_argument("--turns", type=int, default=15, help="of each (%(default)d)")
     parser.add_argument("--least", type=float, default=0.0, help="fail below this ratio")
     parser.add_argument("cards", nargs="*", help="as card0; all unless said")
     args = parser.parse_args()

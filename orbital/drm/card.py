@@ -6,10 +6,10 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ctypes import c_uint32
-from typing import Final, NamedTuple
+from typing import Final
 
 from orbital.drm import resources, uapi
 from orbital.drm.atomic import Commit
@@ -18,20 +18,11 @@ from orbital.drm.resources import Connector, Mode, Plane, Property, Resources
 from orbital.drm.uapi import call
 from orbital.rect import Rect
 
-_EVENTS_MOST: Final = 4096  # bytes read at once: some hundred
+_EVENTS_MOST: Final = 256  # bytes read at once, eight events: room for more costs each read
 _VBLANK: Final = ctypes.sizeof(uapi.drm_event_vblank)
 _HEAD: Final = ctypes.sizeof(uapi.drm_event)
-_EVENT: Final = struct.Struct("=IIQIIII").unpack_from  # drm_event_vblank: quicker than ctypes
+_EVENT: Final = struct.Struct("=IIQ").unpack_from  # drm_event_vblank: quicker than ctypes
 _NAME_MOST: Final = 64
-
-
-class Flip(NamedTuple):
-    """A picture that was asked for is on the screen now."""
-
-    user_data: int
-    crtc: int
-    sequence: int  # of the vertical blank; 0 for ever where a driver has none
-    when: float  # seconds of CLOCK_MONOTONIC
 
 
 class Card:
@@ -55,7 +46,6 @@ class Card:
         )
         self.exports: Final = bool(self.capability(uapi.CAP_PRIME) & uapi.PRIME_CAP_EXPORT)
         self._clips: Final = Clips()
-        self._flip: Final = uapi.drm_mode_crtc_page_flip(flags=uapi.MODE_PAGE_FLIP_EVENT)
         self._move: Final = uapi.drm_mode_cursor2(flags=uapi.MODE_CURSOR_MOVE)
 
     def _read_driver(self) -> str:
@@ -150,11 +140,22 @@ class Card:
         order = uapi.drm_mode_crtc(crtc_id=crtc)
         call(self.fd, uapi.IOCTL_MODE_SETCRTC, order, to="switch a screen off")
 
-    def flip(self, crtc: int, frame_buffer: int, user_data: int) -> None:
-        """Show another frame buffer of the same size; `read_flips` says when.  EBUSY: not yet."""
-        order = self._flip
-        order.crtc_id, order.fb_id, order.user_data = crtc, frame_buffer, user_data
-        call(self.fd, uapi.IOCTL_MODE_PAGE_FLIP, order, to="flip")
+    def flipper(self, crtc: int) -> Callable[[int], None]:
+        """Return what shows another frame buffer of the same size, on one CRTC.
+
+        `read_flips` says when, by the CRTC's id; until then it is EBUSY.  The order is made once: a
+        flip changes one word of it.
+        """
+        fd = self.fd
+        order = uapi.drm_mode_crtc_page_flip(
+            crtc_id=crtc, flags=uapi.MODE_PAGE_FLIP_EVENT, user_data=crtc
+        )
+
+        def flip(frame_buffer: int) -> None:
+            order.fb_id = frame_buffer
+            call(fd, uapi.IOCTL_MODE_PAGE_FLIP, order, "flip")
+
+        return flip
 
     def dirty(self, frame_buffer: int, damage: Sequence[Rect]) -> bool:
         """Say where a frame buffer has changed; False where the driver need not be told."""
@@ -185,17 +186,25 @@ class Card:
 
     # -- what it tells -----------------------------------------------------------------------------
 
-    def read_flips(self) -> list[Flip]:
-        """Read what has happened; the descriptor is readable when there is something."""
+    def read_flips(self) -> list[int]:
+        """Read what has happened; the descriptor is readable when there is something.
+
+        Return the `user_data` of flips whose pictures are on the screen now; of more than eight
+        events the rest is there still.
+        """
         try:
             data = os.read(self.fd, _EVENTS_MOST)
         except BlockingIOError:
             return []
+        size = len(data)
+        if size == _VBLANK:  # one, as a rule
+            kind, _, user_data = _EVENT(data)
+            return [user_data] if kind == uapi.EVENT_FLIP_COMPLETE else []
         found = []
         place = 0
-        while place + _VBLANK <= len(data):
-            kind, length, user_data, seconds, micros, sequence, crtc = _EVENT(data, place)
+        while place + _VBLANK <= size:
+            kind, length, user_data = _EVENT(data, place)
             if kind == uapi.EVENT_FLIP_COMPLETE:
-                found.append(Flip(user_data, crtc, sequence, seconds + micros / 1e6))
+                found.append(user_data)
             place += max(length, _HEAD)
         return found

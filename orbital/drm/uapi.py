@@ -387,14 +387,17 @@ FORMAT_XRGB8888: Final = int.from_bytes(b"XR24", "little")  # words 0xXXRRGGBB, 
 FORMAT_ARGB8888: Final = int.from_bytes(b"AR24", "little")  # the same with alpha, premultiplied
 
 
-def call(fd: int, request: int, argument: ctypes.Structure | c_uint32 | int = 0, *, to: str) -> int:
+_ioctl: Final = fcntl.ioctl
+
+
+def call(fd: int, request: int, argument: ctypes.Structure | c_uint32 | int, to: str) -> int:
     """Do one ioctl; `OSError` has its errno and says what it was good for.
 
     One that a signal has interrupted is done again, as DRM's calls are made to be.
     """
     while True:
         try:
-            return fcntl.ioctl(fd, request, argument)
+            return _ioctl(fd, request, argument)
         except InterruptedError:
             continue
         except OSError as error:

@@ -176,12 +176,12 @@ class Station:
 
     def on_events(self) -> None:
         """Tell outputs whose pictures are on the screen."""
-        flips = []
+        flips: list[int] = []
         with suppress(OSError):  # the card has left: the next look sees it
             flips = self.card.read_flips()
-        for flip in flips:
+        for crtc in flips:
             for output in self._lit.values():
-                if output.parts.crtc == flip.user_data:
+                if output.parts.crtc == crtc:
                     output.flipped()
 
     def release(self) -> None:

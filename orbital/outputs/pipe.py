@@ -185,6 +185,7 @@ class LegacyPipe:
     def __init__(self, card: Card, parts: Parts) -> None:
         self._card: Final = card
         self._parts: Final = parts
+        self._flip: Final = card.flipper(parts.crtc)
 
     def light(self, frame_buffer: int, mode: Mode) -> None:
         """Set a mode."""
@@ -192,7 +193,7 @@ class LegacyPipe:
 
     def flip(self, frame_buffer: int, damage: Sequence[Rect]) -> None:
         """Flip; where it differs cannot be said."""
-        self._card.flip(self._parts.crtc, frame_buffer, self._parts.crtc)
+        self._flip(frame_buffer)
 
     def works(self, plan: Plan, frame_buffer_of: FrameBufferOf) -> bool:
         """Allow what is a flip and no more: a window that covers the screen."""
