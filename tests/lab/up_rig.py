@@ -29,19 +29,21 @@ def redbear(*arguments, timeout=60, **options):
 class Up:
     """One instance; `with Up(tmp_path, "--lab", …) as up`."""
 
+    patience = 60  # seconds for it to be up, and to be down again
+
     def __init__(self, folder: Path, *arguments):
         self.mount = folder / "scheme"
         self.run_dir = folder / "run"
         self.arguments = arguments
 
     def __enter__(self):
-        done = redbear("up", "--detach", *self.where, *self.arguments)
+        done = redbear("up", "--detach", *self.where, *self.arguments, timeout=self.patience)
         assert done.returncode == 0, done.stdout + done.stderr
         self.output = done.stdout + done.stderr
         return self
 
     def __exit__(self, *_):
-        done = redbear("down", "--run-dir", self.run_dir)
+        done = redbear("down", "--run-dir", self.run_dir, timeout=self.patience)
         assert done.returncode == 0, done.stdout + done.stderr
         assert not self.mount.exists()
         assert leftovers(self.run_dir) == []

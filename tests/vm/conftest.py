@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest.register_assert_rewrite(
-    "function_suite", "nvme_probe", "rig", "guest_machine", "monitor", "kms_desk"
+    "function_suite", "nvme_probe", "rig", "guest_machine", "monitor", "kms_desk", "kms_user"
 )
 
 from guest_machine import ARENA, DISK, SSD, VfioRig, wait_for  # noqa: E402 - rewritten, by now

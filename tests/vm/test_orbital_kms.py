@@ -14,24 +14,22 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 from guest_machine import wait_for
 from kms_desk import card_of
-from monitor import EXCHANGE, Monitor
+from kms_user import ACTIVE, KDGETMODE, KDGKBMODE, asked, eventually, same_as_golden
+from monitor import Monitor
 
 from redbear_host.abi.orbital import EventCode, OrbitalEvent
 
 pytestmark = pytest.mark.timeout(300)
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "orbital-kms"
 KINDS = ("gpu", "bochs", "qxl")
 SIZES = {"gpu": (1280, 800), "bochs": (1280, 800), "qxl": (1024, 768)}
-ACTIVE = Path("/sys/class/tty/tty0/active")
 RED, BLUE, GREEN = 0xFFC02010, 0xFF2040C0, 0xFF20A040
-VT_ACTIVATE, KDGETMODE, KDGKBMODE = 0x5606, 0x4B3B, 0x4B44
+VT_ACTIVATE = 0x5606
 
 
 class Shim:
@@ -94,14 +92,6 @@ def on_terminal(request, number=0):
         os.close(fd)
 
 
-def asked(terminal, request):
-    fd = os.open(f"/dev/{terminal}", os.O_RDWR | os.O_NOCTTY)
-    try:
-        return struct.unpack("i", fcntl.ioctl(fd, request, bytes(4)))[0]
-    finally:
-        os.close(fd)
-
-
 @pytest.fixture(scope="module")
 def monitor():
     monitor = Monitor()
@@ -125,33 +115,8 @@ def point(monitor, x, y):
     monitor.point(-(-x * 32767 // (total - 1)), -(-y * 32767 // (high - 1)))
 
 
-def eventually(look, within=20.0):
-    """Return what `look` returns once that is something."""
-    deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it never came so"
-        time.sleep(0.05)
-    return found
-
-
 def pixel(monitor, kind, x, y):
     return monitor.screen(kind).pixel(x, y) | 0xFF000000
-
-
-def same_as_golden(monitor, kind, name):
-    """Compare a screen with a picture of this repository, pixel for pixel."""
-    from PIL import Image
-
-    golden = Image.open(GOLDEN / f"{name}.png").convert("RGB")
-    seen = None
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        seen = monitor.screen(kind)
-        if (seen.width, seen.height) == golden.size and seen.rgb == golden.tobytes():
-            return
-        time.sleep(0.1)
-    EXCHANGE.joinpath(f"{name}-seen.ppm").write_bytes(seen.to_ppm())
-    raise AssertionError(f"{kind} does not show {name}.png but {name}-seen.ppm")
 
 
 def test_orbital_on_linuxs_cards(shim, monitor):
