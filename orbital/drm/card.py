@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -146,14 +147,17 @@ class Card:
         `read_flips` says when, by the CRTC's id; until then it is EBUSY.  The order is made once: a
         flip changes one word of it.
         """
-        fd = self.fd
+        fd, ioctl, request = self.fd, fcntl.ioctl, uapi.IOCTL_MODE_PAGE_FLIP
         order = uapi.drm_mode_crtc_page_flip(
             crtc_id=crtc, flags=uapi.MODE_PAGE_FLIP_EVENT, user_data=crtc
         )
 
         def flip(frame_buffer: int) -> None:
             order.fb_id = frame_buffer
-            call(fd, uapi.IOCTL_MODE_PAGE_FLIP, order, "flip")
+            try:
+                ioctl(fd, request, order)
+            except OSError:  # a signal came, or it says so again
+                call(fd, request, order, to="flip")
 
         return flip
 
