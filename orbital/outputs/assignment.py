@@ -189,9 +189,7 @@ class _Arranger:
     ) -> int | None:
         """Return the greatest height below all of `over` and above the primary plane."""
         limits = [heights.most + 1]
-        for height in (*over, self._stack.ceiling):
-            if height is not None:
-                limits.append(height)
+        limits += [height for height in (*over, self._stack.ceiling) if height is not None]
         if None in over:  # not known how high that lies
             return None
         primary = self._stack.primary.heights
