@@ -28,7 +28,6 @@ DEAD = {  # X's names of dead keys, and Unicode's marks
 }  # fmt: skip
 
 
-
 class Names(ctypes.Structure):
     _fields_ = [(n, ctypes.c_char_p) for n in ("rules", "model", "layout", "variant", "options")]
 

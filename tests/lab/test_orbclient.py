@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,19 +123,23 @@ def test_titles_flags_and_displays(here):
 def test_what_is_typed_and_clicked_comes_to_the_window_that_has_the_focus(here):
     with orb.Window(100, 100, "listens", 300, 200) as window:
         assert orb.Focus(True) in window.events(5)
-        x, y = (350 * 65536 // 640, 250 * 65536 // 480)
-        here.events((EventCode.MOUSE, x, y), (EventCode.BUTTON, 1, 0), (EventCode.BUTTON, 0, 0))
-        here.type("a?")
         events: list[orb.Event] = []
-        while orb.Key("", 0x35, False) not in events:
-            more = window.events(5)
-            assert more, events
-            events += more
-        assert orb.Button(True, False, False) in events
+
+        def hear(wanted) -> None:
+            while not any(wanted(event) for event in events):
+                more = window.events(10)
+                assert more, events
+                events.extend(more)
+
+        here.events((EventCode.MOUSE, 350 * 65536 // 640, 250 * 65536 // 480))
+        hear(lambda it: isinstance(it, orb.Mouse) and max(abs(it.x - 50), abs(it.y - 50)) <= 1)
+        here.events((EventCode.BUTTON, 1, 0))
+        hear(lambda it: it == orb.Button(True, False, False))
+        here.events((EventCode.BUTTON, 0, 0))
+        hear(lambda it: it == orb.Button(False, False, False))
+        here.type("a?")
+        hear(lambda it: it == orb.Key("", 0x35, False))
         assert [it.character for it in events if isinstance(it, orb.TextInput)] == ["a", "?"]
-        (mouse, *_) = [it for it in events if isinstance(it, orb.Mouse)]
-        assert abs(mouse.x - 50) <= 1
-        assert abs(mouse.y - 50) <= 1
 
 
 def test_a_clipboard_has_what_was_put_in(here):
@@ -155,13 +160,15 @@ def test_waiting_for_events_ends_in_time(here):
         timer.join()
 
 
-def test_a_program_does_not_notice_that_orbital_was_killed(here, record_property):
+def test_a_program_does_not_notice_that_orbital_was_killed(here, capsys):
     with orb.Window(90, 70, "survives", 60, 300) as window:
         window.picture.fill(orb.Rect(0, 0, 90, 70), 0xFF00FF00)
         window.sync()
         here.wait(lambda: here.picture().getpixel((100, 350)) == GREEN)
+        time.sleep(0.2)  # what was opened in the last 20 ms is not written down yet (ADR 0033)
         gone = here.up.kill("orbital")
-        record_property("orbital_restart_s", f"{gone:.3f}")
+        with capsys.disabled():
+            print(f"\n  orbital: there again {gone * 1000:.0f} ms after kill -9")
         window.picture.fill(orb.Rect(0, 0, 90, 70), 0xFFFF0000)
         window.sync()
         here.wait(lambda: here.picture().getpixel((100, 350)) == RED)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -226,11 +227,14 @@ def unpack_over_crashes(up: Up, daemon: str, archive: Path, out: Path) -> tuple[
     """Unpack, killing the daemon again and again while tar is at it; return tar's status."""
     content = archive.read_bytes()
     piece = len(content) // KILLS + 1
-    with subprocess.Popen(
-        ["tar", "-C", out, "-xpf", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as tar:
+    # In a file: tar has more to say of a tree than a pipe holds.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            ["tar", "-C", out, "-xpf", "-"], stdin=subprocess.PIPE, stderr=said
+        ) as tar,
+    ):
         assert tar.stdin is not None
-        assert tar.stderr is not None
         watchdog = threading.Timer(60, tar.kill)
         watchdog.start()
         with suppress(BrokenPipeError):  # it gave up
@@ -240,10 +244,10 @@ def unpack_over_crashes(up: Up, daemon: str, archive: Path, out: Path) -> tuple[
                 tar.stdin.flush()
                 up.kill(daemon)
             tar.stdin.close()
-        complaints = tar.stderr.read().decode()
         status = tar.wait(60)
         watchdog.cancel()
-    return status, complaints
+        said.seek(0)
+        return status, said.read().decode()
 
 
 def test_a_tar_that_is_unpacked_over_crashes_of_filed_is_whole(

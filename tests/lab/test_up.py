@@ -248,7 +248,10 @@ def test_status_tells_that_a_device_has_left(tmp_path, image):
 def test_all_brings_up_one_of_each_device_that_has_a_daemon(tmp_path):
     with Up(tmp_path, "--lab", "all", "--lab", "nvme:size=1M") as up:
         drivers = [d["name"].partition(".")[0] for d in up.status["daemons"] if d["device"]]
-        assert sorted(drivers) == ["ahcid", "e1000d", "e1000d", "e1000d", "nvmed", "nvmed"]
+        assert sorted(drivers) == [
+            *("ahcid", "e1000d", "e1000d", "e1000d", "ihdad", "nvmed", "nvmed"),
+            *("vesad", "vesad", "virtio_gpud"),
+        ]
         disks = [up.mount / s for d in up.status["daemons"] for s in d["schemes"]
                  if s.startswith("disk.")]  # fmt: skip
         sizes = sorted((disk / ("0" if disk.name.endswith("ahci") else "1")).stat().st_size
