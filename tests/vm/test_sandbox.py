@@ -17,7 +17,7 @@ from kernel_shim.service import State
 from kernel_shim.supervisor import Supervisor
 from redbear_host import config
 from redbear_host.bdf import Bdf
-from redbear_host.cli.base import base_services
+from redbear_host.cli.base import base_services, kernel_service
 from redbear_host.cli.plan import check_lab, plan
 from redbear_host.manifest import Manifest, installed
 
@@ -41,6 +41,7 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
         supervisor.open()
         (function,) = plan(wanted)
         supervisor.functions.learn(function.take(supervisor), ())
+        supervisor.start(kernel_service(wanted))  # serio is one of its schemes, and ps2d its client
         for service in base_services(wanted):
             (running,) = supervisor.start(service)
             check(supervisor, run_dir, running)
