@@ -44,7 +44,8 @@ def main() -> None:
         link = InputLink(daemon.loop, daemon.say)
         daemon.callback(link.close)
         producer = Producer(link)
-        desk = Desk(screen, size, producer, options["resize"])
+        usual = options["width"], options["height"]
+        desk = Desk(screen, size, producer, options["resize"], usual)
         serve_display(daemon, desk)
         to_display = daemon.on_told
 

@@ -31,8 +31,18 @@ _WHEEL: Final = {8: (0, 1), 16: (0, -1), 32: (-1, 0), 64: (1, 0)}
 class Desk:
     """Screen, cursor, and whoever looks at them."""
 
-    def __init__(self, screen: Screen, kept: int, producer: Producer, resizable: bool) -> None:
-        """`kept` is memory for a successor, who is to have the size of the screen."""
+    def __init__(
+        self,
+        screen: Screen,
+        kept: int,
+        producer: Producer,
+        resizable: bool,
+        usual: tuple[int, int],
+    ) -> None:
+        """`kept` is memory for a successor, who is to have the size of the screen.
+
+        `usual` is the size that was configured: a mode too, whatever viewers have made of it.
+        """
         self.on_changed: Callable[[int], object] = lambda display: None
         self.on_ready: Callable[[int], object] = lambda display: None
         self.painters: Final[dict[int, Painter]] = {}  # by the viewer's descriptor
@@ -40,6 +50,7 @@ class Desk:
         self._kept: Final = kept
         self._producer: Final = producer
         self._resizable: Final = resizable
+        self._modes: Final = tuple(dict.fromkeys((usual, *_MODES)))
         self._cursor = Cursor()
         self._held: Final[dict[int, int]] = {}  # buttons, by who holds them
         self._keep_size()
@@ -58,7 +69,7 @@ class Desk:
     def modes(self, display: int) -> Sequence[DisplayMode]:
         """Return the usual sizes, and first the one that somebody has chosen."""
         now = self.size(display)
-        others = (size for size in _MODES if size != now)
+        others = (size for size in self._modes if size != now)
         return [DisplayMode(*now, preferred=True), *(DisplayMode(*size) for size in others)]
 
     def set_mode(self, display: int, width: int, height: int) -> None:
