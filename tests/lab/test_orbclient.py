@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -165,7 +164,6 @@ def test_a_program_does_not_notice_that_orbital_was_killed(here, capsys):
         window.picture.fill(orb.Rect(0, 0, 90, 70), 0xFF00FF00)
         window.sync()
         here.wait(lambda: here.picture().getpixel((100, 350)) == GREEN)
-        time.sleep(0.2)  # what was opened in the last 20 ms is not written down yet (ADR 0033)
         gone = here.up.kill("orbital")
         with capsys.disabled():
             print(f"\n  orbital: there again {gone * 1000:.0f} ms after kill -9")
