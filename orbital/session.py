@@ -81,6 +81,7 @@ class Session:
         self._calls: Final = () if options["output"] == Kind.NONE else (INPUT, AUDIO)
         self._held: Final[set[str]] = set()  # those of them that were called
         self._saves = False  # a timer runs
+        self._listed = False  # windows came or went in this round
         self._shim.on_with = self._on_with
         self._shim.on_without = self._on_without
         daemon.callback(self._clients.save)
@@ -131,7 +132,9 @@ class Session:
 
     def _on_list(self) -> None:
         self._control.note_list()
-        self._save_soon()
+        if not self._listed:  # who has opened a window has it, also if we die in the next moment
+            self._listed = True
+            self._loop.soon(self._save)
 
     def _save_soon(self) -> None:
         if not self._saves:
@@ -140,7 +143,7 @@ class Session:
             self._loop.at(self._loop.now() + pause, self._save)
 
     def _save(self) -> None:
-        self._saves = False
+        self._saves = self._listed = False
         self._clients.save()
 
     def _close_orphans(self) -> None:
