@@ -357,8 +357,9 @@ def test_a_namespace_without_the_right_has_no_way_to_pictures(desk):
 
     command = ["--", "ls", desk.up.mount]
     run = ("run", "--run-dir", desk.up.run_dir, "--schemes")
-    assert redbear(*run, "orbital,rand", *command).stdout.split() == ["orbital", "rand"]
-    assert "orbital.ctl" in redbear(*run, "orbital,orbital.ctl", *command).stdout.split()
+    done = redbear(*run, "orbital,rand", *command, cwd="/")  # the checkout may not be there inside
+    assert done.stdout.split() == ["orbital", "rand"], done.stderr
+    assert "orbital.ctl" in redbear(*run, "orbital,orbital.ctl", *command, cwd="/").stdout.split()
 
 
 HOSTILE = """
