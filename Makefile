@@ -53,7 +53,7 @@ host-test: setup  ## unit, types, model, contract and lab tests
 
 vm-test: setup  ## tests/vm inside the guest: real vfio-pci, kernel drivers as rivals
 	@mkdir -p build/results
-	@$(RUN) lab vm --timeout 1200 --device nvme --device ahci --device slot --device lan --device e1000e --device keyboard --device tablet --device hda --device gpu --device bochs --device qxl --exchange build/results -- env CI=$(CI) $(BIN)/python -m pytest -p no:cacheprovider \
+	@$(RUN) lab vm --timeout 2400 --device nvme --device ahci --device slot --device lan --device e1000e --device keyboard --device tablet --device hda --device gpu --device bochs --device qxl --exchange build/results -- env CI=$(CI) $(BIN)/python -m pytest -p no:cacheprovider \
 	  --junitxml=/run/exchange/vm.xml tests/vm $(PYTEST_ARGS)
 
 status: setup  ## make docs/STATUS.md from what the last `make test` saw
