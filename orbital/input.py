@@ -7,15 +7,14 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from orbital.link import Link
-from orbital.shim import Shim
 from redbear_host.abi import flags as f
 from redbear_host.abi.orbital import OrbitalEvent
 from redbear_host.client import calls
 from redbear_host.client.calls import Answer
 from redbear_host.client.looped import Looped, nothing
+from redbear_host.daemon import Daemon
+from redbear_host.link import Link
 from redbear_host.ring.layout import NO_OFFSET
-from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.scheme import POSITIONED, ROOT
 
 log = logging.getLogger(__name__)
@@ -27,14 +26,14 @@ _ROOM: Final = 64 * OrbitalEvent.size  # bytes of events that are read at once
 class Consumer:
     """A virtual terminal of inputd's, read as long as we live."""
 
-    def __init__(self, shim: Shim, loop: Loop, on_event: Callable[[OrbitalEvent], object]) -> None:
+    def __init__(self, daemon: Daemon, on_event: Callable[[OrbitalEvent], object]) -> None:
         """Call `on_event` with each event."""
         self.on_terminal: Callable[[int], object] = lambda vt: None
         """Called with the number of our VT, whenever inputd has given us one."""
         self.on_lost: Callable[[], object] = nothing
         """Called when inputd has ended: nothing is held any more."""
         self._on_event: Final = on_event
-        self._link: Final = Link(NAME, shim, loop)
+        self._link: Final = Link(NAME, daemon)
         self._link.on_open = self._on_open
         self._link.on_lost = self._lose
         self._handle = -1

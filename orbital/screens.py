@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +13,9 @@ from orbital.outputs import Kind, Source, choose
 from orbital.outputs.displays import PREFIX, DisplaySource
 from orbital.outputs.headless import HeadlessSource, read_size
 from orbital.outputs.paced import nothing
-from orbital.shim import Shim
 from redbear_host.abi.orbital import SCALE_ONE
+from redbear_host.daemon import Daemon
 from redbear_host.errors import ConfigError
-from redbear_host.scheme.loop import Loop
 
 VNC: Final = PREFIX + "vnc"  # shows what the first screen does, unless it is told otherwise
 
@@ -60,9 +59,7 @@ class _Nothing:
 class Screens:
     """The source of screens in use, and its outputs on the desktop."""
 
-    def __init__(
-        self, desktop: Desktop, shim: Shim, loop: Loop, options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, desktop: Desktop, daemon: Daemon) -> None:
         """Read the options; what only root can open is opened now.  `ConfigError` for nonsense."""
         self.on_settled: Callable[[], object] = nothing
         """Called once, when the screens that there are have been put up."""
@@ -71,8 +68,11 @@ class Screens:
         self.switch_to: Callable[[int], bool] = lambda terminal: False
         """Go to another of Linux's virtual terminals; false where we have none."""
         self._desktop: Final = desktop
-        self._shim: Final = shim
-        self._loop: Final = loop
+        options = daemon.options
+        self._daemon: Final = daemon
+        self._loop: Final = daemon.loop
+        self.on_seat: Callable[[dict[str, Any]], object] = lambda message: None
+        """Hears when cards have to be let go of, or are ours again."""
         self._wanted: Final[str] = options["output"]
         self._cards: Final[list[str]] = options["cards"].split()
         self._size: Final[str] = options["size"]
@@ -161,19 +161,19 @@ class Screens:
         if kind is Kind.HEADLESS:
             return HeadlessSource(self._loop, self._size, self._rate)
         if kind is Kind.DISPLAY:
-            return DisplaySource(self._displays, self._vt, self._shim, self._loop, self._rate)
+            return DisplaySource(self._displays, self._vt, self._daemon, self._rate)
         return self._open_cards()
 
     def _open_cards(self) -> Source:
-        seat = self._shim.seat
+        seat = self._daemon.seat
         if seat is None or not seat.cards:
             raise ConfigError(
                 "orbital: output is kms, and no card is ours",
                 'write cards = "card0", or --kms card0',
             )
         cards: Any = import_module("orbital.outputs.cards")  # a restart is waited for by clients
-        found = cards.CardSource(seat, self._loop, self._shim.say)
-        self._shim.on_seat = found.on_told
+        found = cards.CardSource(seat, self._loop, self._daemon.say)
+        self.on_seat = found.on_told
         self.switch_to = found.switch_to
         source: Source = found
         return source

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import pwd
 import resource
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from orbital import pixels, text
 from orbital.clients import Clients
@@ -21,7 +22,6 @@ from orbital.outputs import Kind
 from orbital.outputs.displays import PREFIX
 from orbital.scheme import OrbitalScheme
 from orbital.screens import Screens
-from orbital.shim import Shim
 from orbital.theme import Theme
 from orbital.volume import NAME as AUDIO
 from orbital.volume import VolumeKeys
@@ -49,13 +49,12 @@ class Session:
             log.warning("windows have no titles: Pillow is not installed (pip install pillow)")
         self._daemon: Final = daemon
         self._loop: Final = daemon.loop
-        self._shim: Final = Shim(daemon)
         self.desktop: Final = Desktop(_theme(options["theme"]), daemon.loop.now)
         self.desktop.on_work = lambda: daemon.loop.soon(self._draw)
-        self._screens: Final = Screens(self.desktop, self._shim, daemon.loop, options)
+        self._screens: Final = Screens(self.desktop, daemon)
         daemon.callback(self._screens.close)
         most = options["memory"] << 20
-        self._clients: Final = Clients(self.desktop, self._shim, daemon.kept, most)
+        self._clients: Final = Clients(self.desktop, daemon, daemon.kept, most)
         self._gate: Final = Gate()
         self._clipboard: Final = Clipboard()
         self._clipboard.on_changed = self._on_clipboard
@@ -72,18 +71,17 @@ class Session:
         )
         self.desktop.on_list = self._on_list
         self.desktop.keys.on_terminal = lambda number: self._screens.switch_to(number)
-        self._consumer: Final = Consumer(self._shim, daemon.loop, self.desktop.input)
+        self._consumer: Final = Consumer(daemon, self.desktop.input)
         self._consumer.on_terminal = self._screens.start
         self._consumer.on_lost = self.desktop.release_input
-        self._volume: Final = VolumeKeys(self._shim, daemon.loop)
+        self._volume: Final = VolumeKeys(daemon)
         self.desktop.on_volume = self._volume.turn
         # Without a screen of ours, the keyboard is somebody else's.
         self._calls: Final = () if options["output"] == Kind.NONE else (INPUT, AUDIO)
         self._held: Final[set[str]] = set()  # those of them that were called
         self._saves = False  # a timer runs
         self._listed = False  # windows came or went in this round
-        self._shim.on_with = self._on_with
-        self._shim.on_without = self._on_without
+        daemon.on_told = self._on_told
         daemon.callback(self._clients.save)
 
     def serve(self) -> None:
@@ -115,7 +113,17 @@ class Session:
         self.desktop.draw()
         self._save_soon()
 
-    # -- schemes that come and go ------------------------------------------------------------------
+    # -- what the shim tells -----------------------------------------------------------------------
+
+    def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        if "seat" in message:
+            self._screens.on_seat(message)
+        elif "with" in message:
+            self._on_with(message["with"])
+        elif "without" in message:
+            self._on_without(message["without"])
 
     def _on_with(self, name: str) -> None:
         if name.startswith(PREFIX):

@@ -6,14 +6,13 @@ import logging
 from typing import Final
 
 from orbital.desktop import Volume
-from orbital.link import Link
-from orbital.shim import Shim
 from redbear_host.abi import flags as f
 from redbear_host.client import calls
 from redbear_host.client.calls import Answer
 from redbear_host.client.looped import Looped
+from redbear_host.daemon import Daemon
+from redbear_host.link import Link
 from redbear_host.ring.layout import NO_OFFSET
-from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.scheme import POSITIONED, ROOT
 
 log = logging.getLogger(__name__)
@@ -26,8 +25,8 @@ _ROOM: Final = 16  # bytes of a number
 class VolumeKeys:
     """Holds `audio/volume`, and sets it when a key is pressed."""
 
-    def __init__(self, shim: Shim, loop: Loop) -> None:
-        self._link: Final = Link(NAME, shim, loop)
+    def __init__(self, daemon: Daemon) -> None:
+        self._link: Final = Link(NAME, daemon)
         self._link.on_open = self._on_open
         self._link.on_lost = self._lose
         self._connection: Looped | None = None

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAlias
 
 from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError, Refused
@@ -105,7 +105,10 @@ def _then(first: Callable[[], object], second: Callable[[], object]) -> Callable
     return both
 
 
-def _ignore(message: dict[str, Any], fds: list[int]) -> None:
+_Done: TypeAlias = Callable[[Mapping[str, Any], list[int]], object]
+
+
+def _ignore(message: Mapping[str, Any], fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
 
@@ -129,6 +132,9 @@ class Daemon(ExitStack):
         self._copier = self._reach_clients()
         self._served = 0  # schemes whose mount is there
         self.readable: Final[list[int]] = []  # open directories it may read files of, locked in
+        self._asked = 0
+        self._asking: Final[dict[int, _Done]] = {}  # who waits for which answer of the shim
+        self._followers: Final[dict[str, list[Callable[[], object]]]] = {}  # by schemes
         self.on_told: Callable[[dict[str, Any], list[int]], None] = _ignore
         """Called with what the shim says later, and descriptors, which are the callee's to close.
 
@@ -362,13 +368,40 @@ class Daemon(ExitStack):
         say(scheme.facts)
         self.on_told = on_told
 
+    def ask(
+        self, question: Mapping[str, Any], done: _Done = _ignore, fds: Sequence[int] = ()
+    ) -> None:
+        """Ask the shim something that the manifest's `asks` allows.
+
+        `done` gets the answer, which may hold an `errno` (Redox's), and descriptors, its to close.
+        """
+        self._asked += 1
+        self._asking[self._asked] = done
+        self.say({**question, "id": self._asked}, fds)
+
+    def follow(self, name: str, served: Callable[[], object]) -> None:
+        """Have `served` called whenever the shim says that scheme `name` is served."""
+        self._followers.setdefault(name, []).append(served)
+
+    def unfollow(self, name: str, served: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._followers[name].remove(served)
+
     def keep(self, name: str, fd: int) -> None:
         """Have the shim keep a descriptor for our successors, who find it in `kept`."""
-        self.say({"keep": name, "id": 0}, [fd])
+
+        def done(answer: Mapping[str, Any], fds: list[int]) -> None:
+            if "errno" in answer:
+                logging.getLogger(__name__).warning(
+                    "the shim does not keep %s (errno %s): a crash would lose it",
+                    name, answer["errno"],
+                )  # fmt: skip
+
+        self.ask({"keep": name}, done, [fd])
 
     def forget(self, name: str) -> None:
         """Have the shim close what it keeps by that name."""
-        self.say({"forget": name, "id": 0})
+        self.ask({"forget": name})
 
     def run(self) -> None:
         """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""
@@ -406,8 +439,12 @@ class Daemon(ExitStack):
     def _on_control(self) -> None:
         """Stop if the shim says so, or is gone."""
         said, fds, _, _ = socket.recv_fds(self._control, _MESSAGE_MAX, _FDS_MAX)
-        message = json.loads(said) if said else {"stop": True}
+        message: dict[str, Any] = json.loads(said) if said else {"stop": True}
         if "stop" in message:
             self.loop.stop()
+        elif "answer" in message:
+            self._asking.pop(message["answer"], _ignore)(message, fds)
         else:
+            for served in tuple(self._followers.get(message.get("with", ""), ())):
+                served()
             self.on_told(message, fds)

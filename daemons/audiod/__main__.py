@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from redbear_host.daemon import Daemon
+from redbear_host.link import Link
 
 try:
-    from daemons.audiod.link import Link
     from daemons.audiod.names import Names
     from daemons.audiod.player import Player
     from daemons.audiod.recorder import Recorder
@@ -36,21 +36,21 @@ def main() -> None:
         player = Player(daemon.loop, store, daemon.options["volume"], Names(proc).of)
         recorder = Recorder()
         player.on_card = recorder.on_card
-        link = Link(
-            daemon.options["card"],
-            daemon.loop,
-            daemon.say,
-            on_wire=player.on_wire,
-            on_lost=(player.on_lost, recorder.on_lost),
-        )
+        link = Link(daemon.options["card"], daemon)
+        link.on_open = player.on_open
+
+        def lost() -> None:
+            player.on_lost()
+            recorder.on_lost()
+
+        link.on_lost = lost
         daemon.callback(link.close)
         player.on_trouble = link.restart
-        daemon.on_told = link.on_told
         audio, control = daemon.scheme_names
         daemon.serve(audio, AudioScheme(player))
         daemon.serve(control, ControlScheme(player, recorder))
         player.adopt()  # what nobody has opened again
-        link.ask()
+        link.start()
         daemon.run()
 
 

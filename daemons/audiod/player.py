@@ -7,7 +7,6 @@ when the card has taken it, so that none is lost with the card's daemon, or with
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
@@ -15,16 +14,16 @@ from typing import Final
 
 from daemons.audiod import store as st
 from daemons.audiod.format import Format
-from daemons.audiod.link import Wire
 from daemons.audiod.mixer import Mixer
 from daemons.audiod.stream import FILL_S, Stream
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.client import calls
+from redbear_host.client.calls import Answer
+from redbear_host.client.looped import Looped
 from redbear_host.errors import Refused
 from redbear_host.scheme.loop import Loop, Timer
 from redbear_host.scheme.request import Caller, Request
-from schemefs.errno import to_linux
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class Player:
         self.loop: Final = loop
         self.streams: Final[dict[int, Stream]] = {}  # by number; those with a slot
         self.room_for: Final[dict[int, Callable[[], object]]] = {}  # hear of room, by number
-        self.on_card: Callable[[Wire, int], object] = lambda wire, handle: None
+        self.on_card: Callable[[Looped, int], object] = lambda wire, handle: None
         self.on_trouble: Callable[[], object] = lambda: None  # the card cannot be opened
         self.rate = RATE
         self._ahead = _AHEAD
@@ -61,10 +60,10 @@ class Player:
         self._store: Final = store
         self._name_of: Final = name_of
         self._volume = store.volume(volume)
-        self._wire: Wire | None = None
+        self._wire: Looped | None = None
         self._handle = -1  # of audiohw
         self._busy = False  # a call of ours is in hand there
-        self._trouble = 0  # the errno of what was refused last, until something is taken
+        self._trouble: int | None = None  # errno of the last refusal, until something is taken
         self._silence = _LINGER  # blocks in which nobody was heard
         self._rested = True  # the card knows that nothing follows for now
         self._waiting: Final[deque[tuple[int, Request]]] = deque()  # fsync: at which block
@@ -183,30 +182,32 @@ class Player:
         """Whether there is a card."""
         return self._handle >= 0
 
-    def on_wire(self, wire: Wire) -> None:
+    def on_open(self, wire: Looped) -> None:
         """Take a connection to audiohw: open it, ask for its rate, go on."""
         self._wire = wire
         self.connections += 1
-        failed = partial(self._on_failed, wire)
-        wire.perform(calls.openat(0, b"", f.O_WRONLY), lambda answer: ask(answer.handle), failed)
 
-        def ask(handle: int) -> None:
-            known = partial(self._on_open, wire, handle)
-            unknown = partial(self._on_open, wire, handle, b"")
+        def opened(answer: Answer | OSError) -> None:
+            if isinstance(answer, OSError):
+                self._on_failed(wire, answer)
+            else:
+                handle = answer.handle
+                wire.perform(calls.dup(handle, b"format"), partial(self._on_format, wire, handle))
 
-            def read(format_: int) -> None:
-                wire.perform(calls.read(format_, _TEXT, 0), known, lambda errno: unknown())
-                wire.drop(format_)
+        wire.perform(calls.openat(0, b"", f.O_WRONLY), opened)
 
-            wire.perform(
-                calls.dup(handle, b"format"),
-                lambda answer: read(answer.handle),
-                lambda errno: unknown(),
-            )
+    def _on_format(self, wire: Looped, handle: int, answer: Answer | OSError) -> None:
+        if isinstance(answer, OSError):  # it has none to tell
+            self._on_open(wire, handle, b"")
+        else:
+            read = calls.read(answer.handle, _TEXT, 0)
+            wire.perform(read, partial(self._on_open, wire, handle))
+            wire.drop(answer.handle)
 
-    def _on_open(self, wire: Wire, handle: int, text: bytes) -> None:
+    def _on_open(self, wire: Looped, handle: int, text: bytes | OSError) -> None:
         if wire is not self._wire:
             return
+        text = b"" if isinstance(text, OSError) else text
         self._handle, self._busy, self._silence = handle, False, _LINGER
         self.on_card(wire, handle)
         rate, self._ahead = _told(text)
@@ -221,18 +222,18 @@ class Player:
         """Hear that the card's daemon has gone: the block on its way there is mixed again."""
         self._wire, self._handle, self._busy = None, -1, False
 
-    def _on_failed(self, wire: Wire, errno: int) -> None:
-        if wire is not self._wire or wire.dead:
+    def _on_failed(self, wire: Looped, error: OSError) -> None:
+        if wire is not self._wire or not wire.is_open:
             return
-        if errno != self._trouble:  # a card may refuse for hours, ten times a second
-            self._trouble = errno
-            log.warning("%s: %s", wire.name, os.strerror(to_linux(errno, False)))
+        if error.errno != self._trouble:  # a card may refuse for hours, ten times a second
+            self._trouble = error.errno
+            log.warning("%s: %s", wire.name, error.strerror)
         if self._handle < 0:
             self.on_trouble()
             return
         self.loop.at(self.loop.now() + _AGAIN_S, partial(self._retry, wire))
 
-    def _retry(self, wire: Wire) -> None:
+    def _retry(self, wire: Looped) -> None:
         if wire is self._wire:
             self._busy = False
             self._pump()
@@ -266,17 +267,18 @@ class Player:
             self._silence = 0
         block, mixed = self.mixer.mix(heard, self._volume)
         self._busy = True
-        wire.perform(
-            calls.write(self._handle, block),
-            partial(self._on_taken, wire, mixed),
-            partial(self._on_failed, wire),
-        )
+        wire.perform(calls.write(self._handle, block), partial(self._on_taken, wire, mixed))
 
-    def _on_taken(self, wire: Wire, mixed: list[tuple[Stream, int]], count: int) -> None:
+    def _on_taken(
+        self, wire: Looped, mixed: list[tuple[Stream, int]], count: int | OSError
+    ) -> None:
+        if isinstance(count, OSError):
+            self._on_failed(wire, count)
+            return
         if wire is not self._wire:
             return
         self._busy = self._rested = False
-        self._trouble = 0
+        self._trouble = None
         self.blocks += 1
         for stream, frames in mixed:
             stream.take(frames, BLOCK)
@@ -288,16 +290,15 @@ class Player:
             self._waiting.popleft()[1].answer(None)
         self._pump()
 
-    def _rest(self, wire: Wire) -> None:
+    def _rest(self, wire: Looped) -> None:
         """Tell the card that this was all for now; who waits for the end hears when it came."""
         self._silence = _LINGER
         if self._rested and not self._waiting:
             return
         self._rested = self._busy = True
-        told = partial(self._on_rest, wire)
-        wire.perform(calls.fsync(self._handle), told, told)
+        wire.perform(calls.fsync(self._handle), partial(self._on_rest, wire))
 
-    def _on_rest(self, wire: Wire, _: int) -> None:
+    def _on_rest(self, wire: Looped, _: object) -> None:
         if wire is not self._wire:
             return
         self._busy = False

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from daemons.audiod.link import Wire
 from redbear_host.client import calls
-from schemefs.errno import to_linux
+from redbear_host.client.calls import Answer
+from redbear_host.client.looped import Looped
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class Recorder:
     def __init__(self) -> None:
         self.readers: Final[dict[int, Reader]] = {}  # by their handles
         self.lost = 0  # bytes that readers were too slow for, of those that have closed
-        self._wire: Wire | None = None
+        self._wire: Looped | None = None
         self._card = -1  # the handle of audiohw
         self._handle = -1  # the handle of its input
         self._opening = False
@@ -67,7 +66,7 @@ class Recorder:
         if gone is not None:
             self.lost += gone.lost
 
-    def on_card(self, wire: Wire, card: int) -> None:
+    def on_card(self, wire: Looped, card: int) -> None:
         """Take a connection to audiohw and a handle of it."""
         self._wire, self._card, self._handle, self._opening = wire, card, -1, False
         self._begin()
@@ -81,38 +80,34 @@ class Recorder:
         if wire is None or self._handle >= 0 or self._opening or not self.readers:
             return
         self._opening = True
-        wire.perform(
-            calls.dup(self._card, b"capture"),
-            lambda answer: self._on_open(wire, answer.handle),
-            partial(self._on_failed, wire),
-        )
+        wire.perform(calls.dup(self._card, b"capture"), partial(self._on_open, wire))
 
-    def _on_open(self, wire: Wire, handle: int) -> None:
-        if wire is self._wire:
-            self._handle, self._opening = handle, False
+    def _on_open(self, wire: Looped, answer: Answer | OSError) -> None:
+        if isinstance(answer, OSError):
+            self._on_failed(wire, answer)
+        elif wire is self._wire:
+            self._handle, self._opening = answer.handle, False
             self._read(wire)
 
-    def _read(self, wire: Wire) -> None:
+    def _read(self, wire: Looped) -> None:
         if not self.readers:
             wire.drop(self._handle)
-            wire.ring()
             self._handle = -1
             return
-        wire.perform(
-            calls.read(self._handle, _PART),
-            partial(self._on_data, wire),
-            partial(self._on_failed, wire),
-        )
+        wire.perform(calls.read(self._handle, _PART), partial(self._on_data, wire))
 
-    def _on_data(self, wire: Wire, data: bytes) -> None:
+    def _on_data(self, wire: Looped, data: bytes | OSError) -> None:
+        if isinstance(data, OSError):
+            self._on_failed(wire, data)
+            return
         if wire is not self._wire:
             return
         for reader in list(self.readers.values()):
             reader.put(data)
         self._read(wire)
 
-    def _on_failed(self, wire: Wire, errno: int) -> None:
+    def _on_failed(self, wire: Looped, error: OSError) -> None:
         """Give up until somebody else wants to listen: the card has no input, or has left."""
-        if wire is self._wire and not wire.dead:
-            log.warning("the card does not record: %s", os.strerror(to_linux(errno, False)))
+        if wire is self._wire and wire.is_open:
+            log.warning("the card does not record: %s", error.strerror)
             self._handle, self._opening = -1, False

@@ -43,7 +43,7 @@ def _state(daemon: Daemon) -> State:
     state = State(fd)
     if state.is_new:
         state.keymap = list(KEYMAPS).index(name)
-        daemon.say({"keep": "state", "id": 1}, [fd])
+        daemon.keep("state", fd)
     os.close(fd)
     return state
 

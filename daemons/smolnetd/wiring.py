@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,6 @@ class Network:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon: Final = daemon
-        self._asked = 0
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         listeners = self._listeners()
@@ -89,9 +88,12 @@ class Network:
     def _join(self, scheme: str, tap: int, mac: str | None) -> None:
         self._ask({"join": scheme, "mac": mac}, tap)
 
-    def _ask(self, question: dict[str, Any], fd: int = -1) -> None:
-        self._asked += 1
-        self._daemon.say({**question, "id": self._asked}, () if fd < 0 else (fd,))
+    def _ask(self, question: dict[str, Any], fd: int) -> None:
+        def done(answer: Mapping[str, Any], fds: list[int]) -> None:
+            if "errno" in answer:
+                log.warning("the shim refuses %s: errno %d", question, answer["errno"])
+
+        self._daemon.ask(question, done, (fd,))
 
     def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
         for fd in fds:
@@ -100,10 +102,6 @@ class Network:
             self._attach(message["with"], message["facts"])
         elif "without" in message:
             self.stack.detach(message["without"])
-        elif "errno" in message:
-            log.warning(
-                "the shim refuses question %d: errno %d", message["answer"], message["errno"]
-            )
 
     def _attach(self, scheme: str, facts: dict[str, Any]) -> None:
         try:

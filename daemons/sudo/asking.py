@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from redbear_host.daemon import Daemon
 
 
 class Asking:
-    """Questions to the shim, and who waits for which answer."""
+    """Questions to the shim."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon: Final = daemon
-        self._waiting: Final[dict[int, Callable[[int], None]]] = {}
-        self._asked = 0
-        daemon.on_told = self._on_told
 
     def namespace(self, user: str, then: Callable[[int], None]) -> None:
-        """Ask for the namespace that `user` gets after a password."""
-        self._asked += 1
-        self._waiting[self._asked] = then
-        self._daemon.say({"namespace": user, "id": self._asked})
+        """Ask for the namespace that `user` gets after a password; -1 if there is none."""
 
-    def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
-        then = self._waiting.pop(message.get("answer", 0), None)
-        if then is not None:
-            then(fds.pop(0) if fds else -1)
-        for fd in fds:
-            os.close(fd)
+        def done(answer: Mapping[str, Any], fds: list[int]) -> None:
+            then(fds[0] if fds else -1)
+
+        self._daemon.ask({"namespace": user}, done)

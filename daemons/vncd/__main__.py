@@ -6,12 +6,12 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from daemons.vncd.access import Secrets
 from daemons.vncd.desk import Desk, kept_size
 from daemons.vncd.http import Page
-from daemons.vncd.inputlink import SCHEME, InputLink
+from daemons.vncd.inputlink import InputLink
 from daemons.vncd.listening import NoListener, listeners
 from daemons.vncd.producer import Producer
 from daemons.vncd.scheme import VncScheme
@@ -41,19 +41,10 @@ def main() -> None:
         except (NoListener, OSError, ValueError) as error:
             log.error("there is no display for viewers: %s", error)
             raise SystemExit(1) from None
-        link = InputLink(daemon.loop, daemon.say)
-        daemon.callback(link.close)
-        producer = Producer(link)
+        producer = Producer(InputLink(daemon))
         usual = options["width"], options["height"]
         desk = Desk(screen, size, producer, options["resize"], usual)
         serve_display(daemon, desk)
-        to_display = daemon.on_told
-
-        def on_told(message: dict[str, Any], fds: list[int]) -> None:
-            if not link.on_told(message, fds):
-                to_display(message, fds)
-
-        daemon.on_told = on_told
         name = f"redbear-host on {socket.gethostname()}"
         page = Page(Path(__file__).with_name("page.html").read_bytes())
         server = Server(
@@ -64,7 +55,6 @@ def main() -> None:
             server.listen(listener)
         daemon.loop.at_round_end(producer.flush)
         daemon.serve(daemon.scheme_names[1], VncScheme(lambda: describe(server, found, run_dir)))
-        link.start(SCHEME in daemon.facts.get("with", {}))
         daemon.run()
 
 

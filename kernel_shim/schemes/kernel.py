@@ -60,28 +60,11 @@ class Kernel:
         self.on_serio: Callable[[Mapping[str, Any], list[int]], object] = _not_wanted
         self.irq_counts: Callable[[], Mapping[int, int]] = dict  # by irq number; `irq` says it
         self._daemon: Final = daemon
-        self._answers: Final[dict[int, Callable[[Mapping[str, Any], list[int]], None]]] = {}
-        self._asked = 0
+        self.ask: Final = daemon.ask
         daemon.on_told = self._on_told
 
-    def ask(
-        self,
-        question: Mapping[str, Any],
-        then: Callable[[Mapping[str, Any], list[int]], None] | None = None,
-    ) -> None:
-        """Ask the supervisor; `then` is called with its answer and the descriptors in it."""
-        self._asked += 1
-        if then is not None:
-            self._answers[self._asked] = then
-        self._daemon.say({**question, "id": self._asked})
-
     def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
-        if "answer" in message:
-            then = self._answers.pop(message["answer"], None)
-            if then is not None:
-                then(message, fds)
-                return
-        elif "scheme" in message:
+        if "scheme" in message:
             name, journal_fd, meter_fd = message["scheme"], *fds
             self.schemes[name] = SchemeNote(
                 name, message["service"], Journal.open(journal_fd), Meter(meter_fd)

@@ -6,16 +6,15 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Final
 
-from orbital.link import Link
 from orbital.outputs.display import Display
 from orbital.outputs.paced import nothing
-from orbital.shim import Shim
 from redbear_host.abi import flags as f
 from redbear_host.abi.display import DisplayCount, Verb
 from redbear_host.client import calls
 from redbear_host.client.calls import Answer
 from redbear_host.client.looped import Looped
-from redbear_host.scheme.loop import Loop
+from redbear_host.daemon import Daemon
+from redbear_host.link import Link
 from redbear_host.scheme.scheme import ROOT
 
 log = logging.getLogger(__name__)
@@ -27,16 +26,16 @@ _DISPLAYS_MOST: Final = 16  # of one card
 class Card:
     """One scheme: its connection, and the displays behind it."""
 
-    def __init__(self, name: str, vt: int, shim: Shim, loop: Loop, rate: int) -> None:
+    def __init__(self, name: str, vt: int, daemon: Daemon, rate: int) -> None:
         self.name: Final = name
         self.displays: list[Display] = []
         self.on_displays: Callable[[], object] = nothing
         """Called when `displays` is known, or has changed."""
         self.known = False  # whether it has ever answered
         self._vt: Final = vt
-        self._loop: Final = loop
+        self._loop: Final = daemon.loop
         self._rate: Final = rate
-        self._link: Final = Link(name, shim, loop)
+        self._link: Final = Link(name, daemon)
         self._link.on_open = self._on_open
         self._link.on_lost = self._on_lost
         self._link.start()
@@ -102,11 +101,10 @@ class Card:
 class DisplaySource:
     """All schemes `display.*` that are served, in the order of their names."""
 
-    def __init__(self, names: Collection[str], vt: int, shim: Shim, loop: Loop, rate: int) -> None:
+    def __init__(self, names: Collection[str], vt: int, daemon: Daemon, rate: int) -> None:
         self.on_outputs: Callable[[], object] = nothing
         self._vt: Final = vt
-        self._shim: Final = shim
-        self._loop: Final = loop
+        self._daemon: Final = daemon
         self._rate: Final = rate
         self._cards: Final[dict[str, Card]] = {}
         for name in names:
@@ -115,7 +113,7 @@ class DisplaySource:
     def add(self, name: str) -> None:
         """Hear that a scheme is served."""
         if name not in self._cards:
-            card = self._cards[name] = Card(name, self._vt, self._shim, self._loop, self._rate)
+            card = self._cards[name] = Card(name, self._vt, self._daemon, self._rate)
             card.on_displays = self._on_displays
 
     def remove(self, name: str) -> None:

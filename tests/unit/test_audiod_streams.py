@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 
 import numpy as np
@@ -245,14 +247,14 @@ def test_one_user_has_so_much_mixed_and_no_more():
 class Refusing:
     """A connection to a card that refuses whatever is to be played."""
 
-    name, dead = "audiohw", False
+    name, is_open = "audiohw", True
 
     def __init__(self):
         self.writes = 0
 
-    def perform(self, call, done, failed):
+    def perform(self, call, done):
         self.writes += 1
-        failed(e.EIO)
+        done(OSError(errno.EIO, os.strerror(errno.EIO)))
 
 
 def test_a_card_that_refuses_for_long_is_asked_again_and_does_not_fill_the_log(caplog):
