@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from orbital.client import Client, Owner
 from orbital.desktop import Desktop
 from orbital.ledger import Ledger
-from orbital.memory import WORD, Memory, WindowMemory, borrow, room_for
+from orbital.memory import Memory, WindowMemory, borrow, room_for
 from orbital.output import Output
 from orbital.paths import WindowPath
 from orbital.rect import Rect
 from redbear_host.abi import errno as e
+from redbear_host.abi.display import WORD
 from redbear_host.abi.orbital import EventCode, WindowFlag
 from redbear_host.errors import Refused
 

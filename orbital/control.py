@@ -27,11 +27,11 @@ from orbital.clipboard import Clipboard
 from orbital.desktop import Desktop
 from orbital.files import ClipboardFile, OpenFile
 from orbital.gate import Gate
-from orbital.memory import WORD
 from orbital.orders import Orders
 from orbital.paths import write_flags
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
+from redbear_host.abi.display import WORD
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, Stat
 from redbear_host.errors import Refused
 from redbear_host.scheme.request import Later, Request

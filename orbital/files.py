@@ -11,11 +11,12 @@ from orbital.clients import Clients
 from orbital.clipboard import Clipboard
 from orbital.desktop import Desktop
 from orbital.events import RECORD
-from orbital.memory import WORD, Memory
+from orbital.memory import Memory
 from orbital.paths import canonical
 from orbital.picture import COMMAND_MOST
 from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
+from redbear_host.abi.display import WORD
 from redbear_host.abi.orbital import WindowFlag
 from redbear_host.abi.stat import MODE_DIR, MODE_FILE, MODE_SYMLINK, Stat
 from redbear_host.errors import Refused

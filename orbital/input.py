@@ -29,7 +29,7 @@ class Consumer:
     def __init__(self, daemon: Daemon, on_event: Callable[[OrbitalEvent], object]) -> None:
         """Call `on_event` with each event."""
         self.on_terminal: Callable[[int], object] = lambda vt: None
-        """Called with the number of our VT, whenever inputd has given us one."""
+        """Called whenever inputd takes us: with our VT's number, 0 while it has no display."""
         self.on_lost: Callable[[], object] = nothing
         """Called when inputd has ended: nothing is held any more."""
         self._on_event: Final = on_event
@@ -71,8 +71,7 @@ class Consumer:
     def _on_path(self, answer: str | OSError) -> None:
         """Take the VT's number, which is the last name of `/scheme/DISPLAY/VT`."""
         last = "" if isinstance(answer, OSError) else answer.rpartition("/")[2]
-        if last.isdecimal():
-            self.on_terminal(int(last))
+        self.on_terminal(int(last) if last.isdecimal() else 0)
 
     def _read(self) -> None:
         """Ask for events, unless somebody has been asked already: inputd lets us wait for them."""

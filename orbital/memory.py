@@ -14,9 +14,8 @@ from typing import Final, TypeAlias
 from orbital.output import Output
 from orbital.window import Lent
 from redbear_host.abi import errno as e
+from redbear_host.abi.display import WORD
 from redbear_host.errors import Refused
-
-WORD: Final = 4  # bytes of a pixel
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orbital.commands import looks_like_one
-from orbital.memory import WORD
 from orbital.rect import Rect
+from redbear_host.abi.display import WORD
 
 COMMAND_MOST: Final = 1 << 16  # bytes; what is longer is no command
 PIECE_LEAST: Final = 4096  # bytes of a piece that begins a picture and holds no whole row

@@ -12,7 +12,7 @@ from orbital.output import Output
 from orbital.outputs import Kind, Source, choose
 from orbital.outputs.displays import PREFIX, DisplaySource
 from orbital.outputs.headless import HeadlessSource, read_size
-from orbital.outputs.paced import nothing
+from orbital.window import nothing
 from redbear_host.abi.orbital import SCALE_ONE
 from redbear_host.daemon import Daemon
 from redbear_host.errors import ConfigError

@@ -72,7 +72,7 @@ class Session:
         self.desktop.on_list = self._on_list
         self.desktop.keys.on_terminal = lambda number: self._screens.switch_to(number)
         self._consumer: Final = Consumer(daemon, self.desktop.input)
-        self._consumer.on_terminal = self._screens.start
+        self._consumer.on_terminal = self._on_terminal
         self._consumer.on_lost = self.desktop.release_input
         self._volume: Final = VolumeKeys(daemon)
         self.desktop.on_volume = self._volume.turn
@@ -95,7 +95,7 @@ class Session:
         self._clients.forget_left()  # by now each file of Linux's has its window again
         daemon.serve(self._control.name, self._control)
         now = self._loop.now()
-        wait = _INPUT_S if INPUT in self._held and self._screens.needs_terminal else 0.0
+        wait = _INPUT_S if INPUT in self._held else 0.0
         self._loop.at(now + wait, self._start_alone)
         if daemon.life > 1:
             self._loop.at(now + _ORPHANS_S, self._close_orphans)
@@ -103,6 +103,11 @@ class Session:
     def _on_settled(self) -> None:
         self._clients.put_back()
         self._gate.open()
+
+    def _on_terminal(self, vt: int) -> None:
+        """Put screens up now that what is typed arrives; nobody has a window before."""
+        if vt or not (self._screens.started or self._screens.needs_terminal):
+            self._screens.start(vt or _ALONE)
 
     def _start_alone(self) -> None:
         """Do without inputd, if it has given us no terminal; it may yet."""

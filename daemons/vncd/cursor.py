@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 
 from daemons.vncd.messages import Encoding, rectangle
 from daemons.vncd.pixels import Converter
-from redbear_host.abi.display import CURSOR_SIDE
+from redbear_host.abi.display import CURSOR_SIDE, WORD
 from redbear_host.classes.screen import Area
 
-_WORD: Final = 4
-_PITCH: Final = CURSOR_SIDE * _WORD
+_PITCH: Final = CURSOR_SIDE * WORD
 _OPAQUE: Final = 128  # alpha from which a pixel is there at all, for who knows no alpha
 _NOTHING: Final = bytes(CURSOR_SIDE * _PITCH)
 
@@ -50,13 +49,13 @@ class Cursor(NamedTuple):
         mine = self.area
         for y in range(max(area.y, mine.y), min(area.y + area.height, mine.y + mine.height)):
             row = (y - mine.y) * _PITCH
-            to = (y - area.y) * area.width * _WORD
+            to = (y - area.y) * area.width * WORD
             for x in range(max(area.x, mine.x), min(area.x + area.width, mine.x + mine.width)):
-                source = row + (x - mine.x) * _WORD
+                source = row + (x - mine.x) * WORD
                 keep = 255 - self.image[source + 3]
                 if keep == 255:
                     continue
-                at = to + (x - area.x) * _WORD
+                at = to + (x - area.x) * WORD
                 for colour in range(3):
                     below = (out[at + colour] * keep + 127) // 255
                     out[at + colour] = min(255, self.image[source + colour] + below)
@@ -75,7 +74,7 @@ class Cursor(NamedTuple):
         if not self.visible:
             return head
         out = bytearray(self.image)
-        out[0::_WORD], out[2::_WORD] = self.image[2::_WORD], self.image[0::_WORD]
+        out[0::WORD], out[2::WORD] = self.image[2::WORD], self.image[0::WORD]
         return head + bytes(out)
 
     def with_mask(self, converter: Converter) -> bytes:
@@ -83,11 +82,11 @@ class Cursor(NamedTuple):
         head = self._head(Encoding.CURSOR)
         if not self.visible:
             return head
-        alphas = self.image[3::_WORD]
+        alphas = self.image[3::WORD]
         out = bytearray(self.image)
         for at, alpha in enumerate(alphas):
             if 0 < alpha < 255:
-                for colour in range(at * _WORD, at * _WORD + 3):
+                for colour in range(at * WORD, at * WORD + 3):
                     out[colour] = min(255, out[colour] * 255 // alpha)
         bits = alphas.translate(_THERE).decode("ascii")
         mask = int(bits, 2).to_bytes(len(bits) // 8, "big")

@@ -11,13 +11,12 @@ import mmap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from redbear_host.abi.display import WORD
 from redbear_host.classes.screen import Area
 
 SIDE: Final = 64  # pixels of a tile; ZRLE's as well
 MOST: Final = 8192  # pixels, of width and height
 PIXELS_MOST: Final = 7680 * 4320
-
-_WORD: Final = 4
 
 
 def fits(width: int, height: int) -> bool:
@@ -35,7 +34,7 @@ class Screen:
 
     def resize(self, width: int, height: int) -> None:
         """Take another size, of `fits`; it is black then."""
-        self._memory = mmap.mmap(-1, width * height * _WORD)
+        self._memory = mmap.mmap(-1, width * height * WORD)
         self.width, self.height = width, height
         self.columns, self.bands = -(-width // SIDE), -(-height // SIDE)
 
@@ -46,7 +45,7 @@ class Screen:
 
     def clear(self) -> int:
         """Make it black; return the tiles that were not."""
-        row = bytes(self.width * _WORD)
+        row = bytes(self.width * WORD)
         areas = [Area(0, y, self.width, 1) for y in range(self.height)]
         return self.copy(memoryview(row), 0, areas)
 
@@ -67,9 +66,9 @@ class Screen:
 
     def _copy_band(self, pixels: memoryview, stride: int, area: Area, top: int, bottom: int) -> int:
         """Copy rows `top` to `bottom` of an area, all of one band of tiles."""
-        memory, pitch = self._memory, self.width * _WORD
-        to, source = top * pitch + area.x * _WORD, top * stride + area.x * _WORD
-        size = area.width * _WORD
+        memory, pitch = self._memory, self.width * WORD
+        to, source = top * pitch + area.x * WORD, top * stride + area.x * WORD
+        size = area.width * WORD
         if size == stride == pitch:  # the whole band in one
             size *= bottom - top
             bottom = top + 1
@@ -96,7 +95,7 @@ class Screen:
             begin = max(left, column * SIDE) - left
             end = min(right, (column + 1) * SIDE) - left
             bit = 1 << band * self.columns + column
-            found.append((bit, begin * _WORD, end * _WORD))
+            found.append((bit, begin * WORD, end * WORD))
         return found
 
     @staticmethod
@@ -118,20 +117,20 @@ class Screen:
     def read(self, area: Area) -> bytes:
         """Return an area's pixels, its rows one after the other; black where there is no screen."""
         x, y, width, height = area
-        there = min(width, self.width - x) * _WORD
+        there = min(width, self.width - x) * WORD
         rows = min(height, self.height - y)
         if there <= 0 or rows <= 0:
-            return bytes(width * height * _WORD)
-        pitch = self.width * _WORD
-        at = y * pitch + x * _WORD
+            return bytes(width * height * WORD)
+        pitch = self.width * WORD
+        at = y * pitch + x * WORD
         memory = self._memory
         if there == pitch and width == self.width:
             data = memory[at : at + rows * pitch]
         else:
-            gap = bytes(width * _WORD - there)
+            gap = bytes(width * WORD - there)
             starts = range(at, at + rows * pitch, pitch)
             data = gap.join([memory[start : start + there] for start in starts]) + gap
-        return data + bytes((height - rows) * width * _WORD) if rows < height else data
+        return data + bytes((height - rows) * width * WORD) if rows < height else data
 
     # -- tiles -------------------------------------------------------------------------------------
 

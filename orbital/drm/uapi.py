@@ -330,14 +330,10 @@ def _ioc(direction: int, number: int, kind: type[ctypes.Structure] | type[c_uint
 
 
 IOCTL_VERSION: Final = _ioc(_READ | _WRITE, 0x00, drm_version)
-IOCTL_GEM_CLOSE: Final = _ioc(_WRITE, 0x09, drm_gem_close)
 IOCTL_GET_CAP: Final = _ioc(_READ | _WRITE, 0x0C, drm_get_cap)
 IOCTL_SET_CLIENT_CAP: Final = _ioc(_WRITE, 0x0D, drm_set_client_cap)
-IOCTL_SET_MASTER: Final = _ioc(0, 0x1E, None)
-IOCTL_DROP_MASTER: Final = _ioc(0, 0x1F, None)
 IOCTL_PRIME_HANDLE_TO_FD: Final = _ioc(_READ | _WRITE, 0x2D, drm_prime_handle)
 IOCTL_MODE_GETRESOURCES: Final = _ioc(_READ | _WRITE, 0xA0, drm_mode_card_res)
-IOCTL_MODE_GETCRTC: Final = _ioc(_READ | _WRITE, 0xA1, drm_mode_crtc)
 IOCTL_MODE_SETCRTC: Final = _ioc(_READ | _WRITE, 0xA2, drm_mode_crtc)
 IOCTL_MODE_GETENCODER: Final = _ioc(_READ | _WRITE, 0xA6, drm_mode_get_encoder)
 IOCTL_MODE_GETCONNECTOR: Final = _ioc(_READ | _WRITE, 0xA7, drm_mode_get_connector)
@@ -358,7 +354,6 @@ IOCTL_MODE_ATOMIC: Final = _ioc(_READ | _WRITE, 0xBC, drm_mode_atomic)
 IOCTL_MODE_CREATEPROPBLOB: Final = _ioc(_READ | _WRITE, 0xBD, drm_mode_create_blob)
 IOCTL_MODE_DESTROYPROPBLOB: Final = _ioc(_READ | _WRITE, 0xBE, drm_mode_destroy_blob)
 
-CAP_DUMB_BUFFER: Final = 0x1
 CAP_PRIME: Final = 0x5
 CAP_CURSOR_WIDTH: Final = 0x8
 CAP_CURSOR_HEIGHT: Final = 0x9

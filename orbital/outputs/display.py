@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orbital.output import Frame
-from orbital.outputs.paced import WORD, Paced, all_of, nothing
+from orbital.outputs.paced import Paced, all_of
 from orbital.rect import EMPTY, Rect
 from orbital.region import around
+from orbital.window import nothing
 from redbear_host.abi import display as abi
 from redbear_host.abi import flags as f
-from redbear_host.abi.display import CURSOR_SIDE, Verb
+from redbear_host.abi.display import CURSOR_SIDE, WORD, Verb
 from redbear_host.bits import Struct
 from redbear_host.client import calls
 from redbear_host.client.looped import Looped

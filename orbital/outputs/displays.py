@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from orbital.outputs.display import Display
-from orbital.outputs.paced import nothing
+from orbital.window import nothing
 from redbear_host.abi import flags as f
 from redbear_host.abi.display import DisplayCount, Verb
 from redbear_host.client import calls

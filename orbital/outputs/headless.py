@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from orbital.output import Frame
-from orbital.outputs.paced import WORD, Paced, nothing
+from orbital.outputs.paced import Paced
 from orbital.rect import Rect
+from orbital.window import nothing
+from redbear_host.abi.display import WORD
 from redbear_host.errors import ConfigError
 from redbear_host.scheme.loop import Loop
 

@@ -10,10 +10,10 @@ from typing import Final
 from orbital.drm.buffers import DumbBuffer
 from orbital.drm.card import Card
 from orbital.output import Buffer
+from redbear_host.abi.display import WORD
 
 log = logging.getLogger(__name__)
 
-_WORD: Final = 4  # bytes of a pixel
 _numbers: Final = count(1)  # one key is never two buffers', also of different screens
 
 
@@ -40,7 +40,7 @@ class Lending:
             log.info("%s lends no memory: %s", self._card.name, error)
             return None
         try:
-            if buffer.stride != width * _WORD:
+            if buffer.stride != width * WORD:
                 buffer.close()
                 return None
             fd = buffer.export()

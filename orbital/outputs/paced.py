@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from orbital.output import Buffer, Frame, Layer
 from orbital.rect import Rect
+from orbital.window import nothing
 from redbear_host.scheme.loop import Loop
 
-WORD: Final = 4  # bytes of a pixel
 
-
-def nothing() -> None:
-    """Do nothing: what a hook is until somebody sets it."""
-
-
-class Paced:
+class Paced(ABC):
     """An output without a beat of its own: pictures come at most so many times a second.
 
     The first after a pause is taken at once, so that what somebody types is seen at once.
@@ -70,11 +66,13 @@ class Paced:
         self.frames += 1
         self.shown_at = time.monotonic_ns()
 
+    @abstractmethod
     def _free(self) -> bool:
-        raise NotImplementedError
+        """Tell whether the last picture has been taken over."""
 
+    @abstractmethod
     def _frame(self) -> Frame | None:
-        raise NotImplementedError
+        """Return the memory for the next picture; None while nobody sees it."""
 
     # -- planes, of which there are none -----------------------------------------------------------
 
@@ -83,7 +81,8 @@ class Paced:
         return None
 
     def take_back(self, buffer: Buffer) -> None:
-        """Have lent nothing."""
+        """Refuse: nothing was lent."""
+        raise ValueError(f"{self._name} has lent nothing")
 
     def assign(self, layers: Sequence[Layer]) -> frozenset[int]:
         """Leave all to the compositor."""

@@ -12,17 +12,15 @@ from orbital.orbclient import Event, Key, Rect, Resize, Scroll, Window, WindowFl
 from orbital.programs.letters import Letters
 from orbital.programs.paint import BACK, TEXT
 from orbital.programs.program import Program, started
+from redbear_host.abi.scancodes import Key as Scan
 from redbear_host.errors import ConfigError
 
 _LOOKED_AT: Final = 65536  # bytes, to tell text from other things
 _TEXT_MOST: Final = 16 << 20  # bytes; larger files are shown as bytes, of which only some are read
 _LINE_MOST: Final = 1000  # characters
 _A_ROW: Final = 16  # bytes
-_STEPS: Final = {0x48: -1, 0x50: 1}  # up, down
-_PAGES: Final = {0x49: -1, 0x51: 1}
-_HOME: Final = 0x47
-_END: Final = 0x4F
-_ESCAPE: Final = 0x01
+_STEPS: Final[dict[int, int]] = {Scan.UP: -1, Scan.DOWN: 1}
+_PAGES: Final[dict[int, int]] = {Scan.PGUP: -1, Scan.PGDN: 1}
 _NOTCH: Final = 3  # lines that the wheel goes
 
 
@@ -98,14 +96,14 @@ class Viewer(Program):
         """Go through the file."""
         match event:
             case Key(_, code, True):
-                if code == _ESCAPE:
+                if code == Scan.ESC:
                     self.ended = True
                 elif code in _STEPS:
                     self._go(self._top + _STEPS[code])
                 elif code in _PAGES:
                     self._go(self._top + _PAGES[code] * max(1, self._rows - 1))
-                elif code in (_HOME, _END):
-                    self._go(0 if code == _HOME else self._pages.count)
+                elif code in (Scan.HOME, Scan.END):
+                    self._go(0 if code == Scan.HOME else self._pages.count)
             case Scroll(_, y):
                 self._go(self._top - _NOTCH * y)
             case Resize():

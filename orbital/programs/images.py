@@ -11,10 +11,10 @@ from orbital.pixels import Image
 from orbital.programs import pictures
 from orbital.programs.paint import BACK
 from orbital.programs.program import Program, started
+from redbear_host.abi.scancodes import Key as Scan
 
 _LEAST: Final = (160, 120)
-_NEXT: Final = {0x4D: 1, 0x39: 1, 0x4B: -1}  # right, space, left
-_ESCAPE: Final = 0x01
+_NEXT: Final[dict[int, int]] = {Scan.RIGHT: 1, Scan.SPACE: 1, Scan.LEFT: -1}
 
 
 class Images(Program):
@@ -30,10 +30,10 @@ class Images(Program):
         """Go on, go back, or end."""
         super().on_event(event)
         if isinstance(event, Key) and event.pressed:
-            if event.scancode == _ESCAPE:
+            if event.scancode == Scan.ESC:
                 self.ended = True
-            elif event.scancode in _NEXT and len(self._files) > 1:
-                self._show(self._at + _NEXT[event.scancode])
+            elif (step := _NEXT.get(event.scancode)) is not None and len(self._files) > 1:
+                self._show(self._at + step)
 
     def _show(self, at: int) -> None:
         self._at = at % len(self._files)

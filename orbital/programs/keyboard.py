@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from orbital.orbclient import Key
+from redbear_host.abi.scancodes import Key as Scan
 
 __all__ = ["Keyboard"]
 
-_CTRL: Final = 0x1D
-_ALT: Final = 0x38
-_SHIFTS: Final = (0x2A, 0x36)
-_PLAIN: Final = {0x01: b"\x1b", 0x0E: b"\x7f", 0x0F: b"\t", 0x1C: b"\r", 0x7F: b"\r"}
-_HOME_AND_ARROWS: Final = (0x48, 0x50, 0x4D, 0x4B, 0x47, 0x4F)  # up, down, right, left, home, end
-_F1_TO_F4: Final = (0x3B, 0x3C, 0x3D, 0x3E)
-_EDITING: Final = (0x52, 0x53, 0x49, 0x51)  # insert, delete, page up, page down
-_F5_TO_F12: Final = (0x3F, 0x40, 0x41, 0x42, 0x43, 0x44, 0x57, 0x58)
-_LETTERED: Final = dict(zip((*_HOME_AND_ARROWS, *_F1_TO_F4), "ABCDHFPQRS", strict=True))
-_NUMBERED: Final = dict(
+_SHIFTS: Final = (Scan.LEFT_SHIFT, Scan.RIGHT_SHIFT)
+_ENTERS: Final = (Scan.ENTER, Scan.NUM_ENTER)
+_PLAIN: Final[dict[int, bytes]] = {
+    Scan.ESC: b"\x1b", Scan.BKSP: b"\x7f", Scan.TAB: b"\t", **dict.fromkeys(_ENTERS, b"\r"),
+}  # fmt: skip
+_HOME_AND_ARROWS: Final = (Scan.UP, Scan.DOWN, Scan.RIGHT, Scan.LEFT, Scan.HOME, Scan.END)
+_F1_TO_F4: Final = (Scan.F1, Scan.F2, Scan.F3, Scan.F4)
+_EDITING: Final = (Scan.INS, Scan.DEL, Scan.PGUP, Scan.PGDN)
+_F5_TO_F12: Final = (
+    *(Scan.F5, Scan.F6, Scan.F7, Scan.F8, Scan.F9, Scan.F10), Scan.F11, Scan.F12,
+)  # fmt: skip
+_LETTERED: Final[dict[int, str]] = dict(
+    zip((*_HOME_AND_ARROWS, *_F1_TO_F4), "ABCDHFPQRS", strict=True)
+)
+_NUMBERED: Final[dict[int, int]] = dict(
     zip((*_EDITING, *_F5_TO_F12), (2, 3, 5, 6, 15, 17, 18, 19, 20, 21, 23, 24), strict=True)
 )
 
@@ -38,12 +44,12 @@ class Keyboard:
         `application` is how full-screen programs want their arrows (DECCKM).
         """
         code = key.scancode
-        if code in (_CTRL, _ALT, *_SHIFTS):
+        if code in (Scan.CTRL, Scan.ALT, *_SHIFTS):
             (self._held.add if key.pressed else self._held.discard)(code)
             return b""
         if not key.pressed:
             return b""
-        control, alt = _CTRL in self._held, _ALT in self._held
+        control, alt = Scan.CTRL in self._held, Scan.ALT in self._held
         shift = not self._held.isdisjoint(_SHIFTS)
         modifier = 1 + shift + 2 * alt + 4 * control
         if code in _LETTERED:
@@ -55,7 +61,7 @@ class Keyboard:
             more = b";%d" % modifier if modifier > 1 else b""
             return b"\x1b[%d%b~" % (_NUMBERED[code], more)
         if code in _PLAIN:
-            if code == 0x0F and shift:
+            if code == Scan.TAB and shift:
                 return b"\x1b[Z"
             return b"\x1b" * alt + _PLAIN[code]
         if not (control or alt) or not key.character:

@@ -16,8 +16,9 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from orbital.keys import CHORD
 from orbital.orbclient import (
     Button,
     Event,
@@ -35,6 +36,8 @@ from orbital.programs.paint import BAR, LIGHT, TEXT, text
 from orbital.programs.program import Program, started
 from redbear_host import client as redox
 from redbear_host.abi import flags as f
+from redbear_host.abi.orbital import EventCode
+from redbear_host.abi.scancodes import Key as Scan
 from redbear_host.errors import ConfigError
 
 _HEIGHT: Final = 48
@@ -45,7 +48,7 @@ _FLAGS: Final = WindowFlag.BORDERLESS | WindowFlag.TRANSPARENT | WindowFlag.UNCL
 _PROGRAM_WIDTH: Final = 120
 _WINDOW_WIDTH: Final = 180
 _CLOCK_WIDTH: Final = 64
-_CHORD_T: Final = (0x1000_0001, 0x14)  # Super+T, which Redox's launcher opens a terminal for
+_CHORD_T: Final = (EventCode.KEY + CHORD, Scan.T)  # opens a terminal, as in Redox's launcher
 
 
 class Place(NamedTuple):
@@ -83,8 +86,10 @@ class Launcher(Program):
         self._places: list[Place] = []
         self._pointer = (-1, -1)
         self._held = False
+        self._front = 0  # the number of the window in front
         self._shown: object = None
         self._children: Final[list[subprocess.Popen[bytes]]] = []
+        self._look()
         self.every(0.5, self._look)
 
     # -- what is on it -----------------------------------------------------------------------------
@@ -98,7 +103,7 @@ class Launcher(Program):
             self._shown = shown
             self.stale = True
 
-    def _windows(self) -> list[dict[str, object]]:
+    def _windows(self) -> list[dict[str, Any]]:
         """Return the windows with titles, oldest first; none for who may not see them."""
         try:
             with redox.open(f"{self._control}/windows.json", f.O_RDONLY | f.O_CLOEXEC) as fd:
@@ -108,7 +113,16 @@ class Launcher(Program):
             found = json.loads(said)
         except (OSError, ValueError):
             return []
+        self._front = self._found_front(found)
         return sorted((it for it in found if it["title"]), key=lambda it: it["id"])
+
+    def _found_front(self, windows: list[dict[str, Any]]) -> int:
+        """Return who has the keyboard, or had it until a click gave it to this bar; 0 for nobody."""
+        by_number = {it["id"]: it for it in windows}
+        focused = next((it for it in windows if it.get("focused")), {})
+        if focused.get("pid") == os.getpid() and self._front in by_number:
+            focused = by_number[self._front]
+        return 0 if focused.get("minimised") else focused.get("id", 0)
 
     def _placed(self) -> list[Place]:
         places, left = [], 8
@@ -120,8 +134,8 @@ class Launcher(Program):
             if left + _WINDOW_WIDTH > self.window.width - _CLOCK_WIDTH:
                 break
             place = Rect(left, 4, _WINDOW_WIDTH, _HEIGHT - 8)
-            title, number = str(it["title"]), int(str(it["id"]))
-            places.append(Place(place, title, window=number, lit=bool(it.get("focused"))))
+            title, number = str(it["title"]), int(it["id"])
+            places.append(Place(place, title, window=number, lit=number == self._front))
             left += _WINDOW_WIDTH + 4
         return places
 
@@ -167,7 +181,9 @@ class Launcher(Program):
         self._children.append(child)
 
     def _show(self, it: Place) -> None:
-        order = f"{'minimise' if it.lit else 'focus'} {it.window}\n"
+        """Bring a window to the front, or put away the one that is there."""
+        self._windows()  # what was drawn may be older
+        order = f"{'minimise' if it.window == self._front else 'focus'} {it.window}\n"
         try:
             with redox.open(f"{self._control}/control", f.O_WRONLY | f.O_CLOEXEC) as fd:
                 redox.write(fd, order.encode())

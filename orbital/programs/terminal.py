@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
 import subprocess
-import termios
 from pathlib import Path
 from typing import Final
 
 from orbital.programs.emulator import Emulator
-from redbear_host.errors import ConfigError, TransportError
+from redbear_host.errors import TransportError
+from redbear_host.terminals import Master
 
 __all__ = ["Terminal"]
 
-_TIOCGPTN: Final = 0x8004_5430
+_KIND: Final = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 _PIECE: Final = 65536
 _AT_ONCE: Final = 16  # pieces that are read before the screen is drawn
 _TYPED_MOST: Final = 1 << 20  # bytes kept for a program that does not read
-
-
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
@@ -32,49 +26,24 @@ class Terminal:
         """Start `command` on a new terminal of the scheme mounted at `scheme`."""
         self.screen: Final = Emulator(columns, rows, self.type)
         try:
-            self.fd: Final = os.open(
-                scheme / "ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
-            )
+            self._master: Final = Master(scheme, os.O_NONBLOCK)
         except OSError as error:
             raise TransportError(
                 f"there is no terminal at {scheme}: {error.strerror}", "is redbear-host up?"
             ) from error
+        self.fd: Final = self._master.fd
         self._typed = bytearray()
         try:
-            number = int.from_bytes(fcntl.ioctl(self.fd, _TIOCGPTN, bytes(4)), "little")
-            self._size: Final = scheme / f".{number}" / "winsize"
-            self._tell(columns, rows)
-            self._program: Final = self._started(scheme / str(number), command)
+            self._master.resize(columns, rows)
+            self._program: Final = self._master.start(command, {**os.environ, **_KIND})
         except BaseException:
-            os.close(self.fd)
+            self._master.close()
             raise
-
-    @staticmethod
-    def _started(slave: Path, command: list[str]) -> subprocess.Popen[bytes]:
-        end = os.open(slave, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            return subprocess.Popen(
-                command,
-                stdin=end,
-                stdout=end,
-                stderr=end,
-                start_new_session=True,
-                preexec_fn=_take_terminal,
-                env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-            )
-        except FileNotFoundError:
-            raise ConfigError(f"there is no program {command[0]!r}", "see PATH") from None
-        finally:
-            os.close(end)
-
-    def _tell(self, columns: int, rows: int) -> None:
-        with open(self._size, "wb", buffering=0) as file:
-            file.write(struct.pack("=HH", rows, columns))
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size; its program hears of it."""
         self.screen.resize(columns, rows)
-        self._tell(columns, rows)
+        self._master.resize(columns, rows)
 
     def read(self) -> bool:
         """Take what the program has written; False once it has closed its terminal."""
@@ -109,7 +78,7 @@ class Terminal:
 
     def close(self) -> int:
         """Hang up; return the program's exit status, 128 and the signal if one ended it."""
-        os.close(self.fd)
+        self._master.close()
         try:
             status = self._program.wait(2)
         except subprocess.TimeoutExpired:

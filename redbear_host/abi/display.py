@@ -12,6 +12,7 @@ from typing import Final
 
 from redbear_host.bits import Struct, at
 
+WORD: Final = 4  # bytes of a pixel
 CURSOR_SIDE: Final = 64  # pixels: the image of a hardware cursor is as wide and high
 MODES_MOST: Final = 64  # of one display
 

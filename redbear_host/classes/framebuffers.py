@@ -17,11 +17,11 @@ from contextlib import suppress
 from typing import Final
 
 from redbear_host.abi import errno as e
+from redbear_host.abi.display import WORD
 from redbear_host.errors import Refused
 
 log = logging.getLogger(__name__)
 
-WORD: Final = 4  # bytes of a pixel
 SIDE_MOST: Final = 16384  # pixels
 EACH_MOST: Final = 256 << 20  # bytes of one: so far apart lie their map offsets
 BYTES_MOST: Final = 512 << 20  # of all

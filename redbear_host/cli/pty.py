@@ -15,15 +15,14 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from redbear_host.cli.place import add_mount, failed
 from redbear_host.errors import ConfigError, TransportError
+from redbear_host.terminals import Master
 
 HELP: Final = "run a program on a terminal of the scheme `pty`"
 
-_TIOCGPTN: Final = 0x8004_5430
 _PIECE: Final = 65536
 # ptyd died, and its successor knows nothing of the terminal; or the whole scheme has gone.
 _GONE: Final = (errno.EIO, errno.ENOENT, errno.ENOTCONN, errno.ENODEV, errno.ECONNABORTED)
@@ -41,59 +40,27 @@ def run(args: argparse.Namespace) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise ConfigError("there is nothing to run", "redbear-host pty -- bash")
-    scheme = args.mount / "pty"
     try:
-        master = os.open(scheme / "ptmx", os.O_RDWR | os.O_CLOEXEC)
+        master = Master(args.mount / "pty")
     except OSError as err:
         failed("/scheme/pty/ptmx", args.mount, err)
     try:
-        number = int.from_bytes(fcntl.ioctl(master, _TIOCGPTN, bytes(4)), "little")
-        size = scheme / f".{number}" / "winsize"
-        _pass_size(size)
-        program = _start(scheme / str(number), command)
+        _pass_size(master)
+        program = master.start(command)
         with _woken_by_signals() as wakes, _raw_terminal():
-            _connect(master, wakes, size)
+            _connect(master, wakes)
         # Programs close their terminal, then end: a hang-up in between would be their status.
         with suppress(subprocess.TimeoutExpired):
             program.wait(_TO_END_S)
     finally:
-        os.close(master)  # whoever is left on the terminal gets SIGHUP
+        master.close()  # whoever is left on the terminal gets SIGHUP
     status = program.wait()
     return status if status >= 0 else 128 - status
 
 
-def _start(slave: Path, command: list[str]) -> subprocess.Popen[bytes]:
-    """Start the program with the slave as its controlling terminal."""
-    try:
-        end = os.open(slave, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as err:
-        raise TransportError(
-            f"{slave} cannot be opened: {err.strerror}",
-            "it leads to /dev/pts, which must be the machine's here",
-        ) from err
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=end,
-            stdout=end,
-            stderr=end,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
-    except FileNotFoundError:
-        raise ConfigError(f"there is no program {command[0]!r}", "see PATH") from None
-    except OSError as err:
-        raise ConfigError(f"{command[0]!r} cannot be run: {err.strerror}") from err
-    finally:
-        os.close(end)
-
-
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-def _connect(master: int, wakes: int, size: Path) -> None:
+def _connect(terminal: Master, wakes: int) -> None:
     """Pass bytes both ways, and new sizes, until the program's terminal is closed."""
+    master = terminal.fd
     poll = select.poll()
     poll.register(master, select.POLLIN)
     poll.register(wakes, select.POLLIN)
@@ -102,7 +69,7 @@ def _connect(master: int, wakes: int, size: Path) -> None:
         for fd, _ in poll.poll():
             if fd == wakes:
                 if signal.SIGWINCH in os.read(wakes, _PIECE):
-                    _pass_size(size)
+                    _pass_size(terminal)
             elif fd == master:
                 packet = _read_packet(master)
                 if not packet:
@@ -148,7 +115,7 @@ def _write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _pass_size(setting: Path) -> None:
+def _pass_size(master: Master) -> None:
     """Give the terminal our terminal's size, if we have one."""
     try:
         found = fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, bytes(8))
@@ -156,8 +123,7 @@ def _pass_size(setting: Path) -> None:
         return
     rows, columns = struct.unpack_from("=HH", found)
     try:
-        with open(setting, "wb", buffering=0) as file:
-            file.write(struct.pack("=HH", rows, columns))
+        master.resize(columns, rows)
     except OSError as err:
         raise _hung_up(err) from err
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from orbital_up import WITHIN, Orbital, until
 from up_rig import Up
 
-from redbear_host.abi.orbital import PRESSED, EventCode, OrbitalEvent
+from redbear_host.abi.orbital import PRESSED, EventCode
 
 # Scancodes of a US keyboard, as far as the tests type.
 _ROWS = {0x02: "1234567890-=", 0x10: "qwertyuiop[]", 0x1E: "asdfghjkl;'`", 0x2C: "zxcvbnm,./"}
@@ -27,11 +25,11 @@ SHIFTED = dict(zip('!@#$%^&*()_+{}:"~<>?', "1234567890-=[];'`,./", strict=True))
 SHIFT = 0x2A
 
 
-class Desk:
+class Desk(Orbital):
     """An instance whose Orbital shows itself in memory, `size` pixels large."""
 
     def __init__(self, up: Up):
-        self.up = up
+        super().__init__(up)
         self.environment = {
             **os.environ,
             "REDBEAR_RINGS": str(up.run_dir / "ring"),
@@ -41,40 +39,28 @@ class Desk:
 
     # -- seeing ------------------------------------------------------------------------------------
 
-    def picture(self, name="screenshot/0.png") -> Image.Image:
-        """Return what is seen now."""
-        data = (self.up.mount / "orbital.ctl" / name).read_bytes()
-        return Image.open(io.BytesIO(data)).convert("RGB")
-
-    def windows(self) -> list[str]:
-        return (self.up.mount / "orbital.ctl/windows").read_text().splitlines()
-
-    def wait(self, true: Callable[[], object], within=15.0):
+    def wait(self, true: Callable[[], object], within=WITHIN):
         """Wait until something is seen; return it."""
-        deadline = time.monotonic() + within
-        while not (found := true()):
-            assert time.monotonic() < deadline, "\n".join(self.windows())
-            time.sleep(0.03)
-        return found
+        seen: list[object] = []
+
+        def done():
+            seen[:] = [true()]
+            return seen[0]
+
+        until(done, within, lambda: "\n".join(self.lines()))
+        return seen[0]
+
+    def lines(self) -> list[str]:
+        """Return the list of windows that is for people."""
+        return (self.ctl / "windows").read_text().splitlines()
 
     def window(self, title: str) -> tuple[int, int, int, int, int]:
         """Wait for a window; return its number, place and size."""
 
-        def find():
-            for line in self.windows():
-                number, size, place, _, rest = line.split(" ", 4)
-                if rest.removeprefix("focused ").removeprefix("- ") == title:
-                    return (int(number), *map(int, place.split(",")), *map(int, size.split("x")))
-            return None
-
-        return self.wait(find)
+        named = self.wait(lambda: [it for it in self.windows if it["title"] == title])
+        return tuple(named[0][key] for key in ("id", "x", "y", "width", "height"))
 
     # -- doing -------------------------------------------------------------------------------------
-
-    def events(self, *events: tuple[int, int, int]) -> None:
-        """Let something happen at the keyboard or the pointer."""
-        with open(self.up.mount / "input/producer", "wb", buffering=0) as file:
-            file.write(b"".join(bytes(OrbitalEvent(code=c, a=a, b=b)) for c, a, b in events))
 
     def type(self, text: str) -> None:
         """Type, on a US keyboard."""
@@ -84,7 +70,7 @@ class Desk:
             strokes = [(code, PRESSED), (code, 0)]
             if shift:
                 strokes = [(SHIFT, PRESSED), *strokes, (SHIFT, 0)]
-            self.events(*((EventCode.KEY, 0, code | pressed) for code, pressed in strokes))
+            self.input(*((EventCode.KEY, 0, code | pressed) for code, pressed in strokes))
 
     @contextmanager
     def program(self, module: str, *arguments, **options):

@@ -48,7 +48,7 @@ def test_vi_in_orbterm_is_typed_into_through_vnc(viewer, tmp_path):
 
 def blue_tildes(here, number):
     """Count vi's rows without text: a tilde in blue at the left of each."""
-    seen = here.picture(f"window/{number}.png").crop((0, 0, 8, 408))
+    seen = here.shot(f"window/{number}.png").crop((0, 0, 8, 408))
     rows = (seen.crop((0, top, 8, top + 17)).getcolors() for top in range(0, 408, 17))
     return sum(any(blue > 150 > red for _, (red, _, blue) in row) for row in rows)
 
@@ -63,22 +63,22 @@ def test_a_browser_shows_the_desktop_that_a_viewer_and_a_screenshot_show(viewer,
     ):
         here.window("Clock")
         here.window("sh")
-        here.wait(lambda: here.picture().getpixel((WIDTH // 2, HEIGHT - 2))[0] > 240)
+        here.wait(lambda: here.shot().getpixel((WIDTH // 2, HEIGHT - 2))[0] > 240)
         # Viewers draw the pointer themselves: it is put into the corner, which is left out.
         corner_left_out = (40, 40, WIDTH, HEIGHT)
         viewer.vncdo("move", 5, 5)
         seen = settled(here)
         assert alike(viewer.captured(tmp_path, "move", 5, 5), seen, corner_left_out)
         browser.visit(viewer.ways["url"])
-        here.wait(lambda: alike(browser.picture(), here.picture(), corner_left_out))
+        here.wait(lambda: alike(browser.picture(), here.shot(), corner_left_out))
         assert len(seen.getcolors(1 << 20)) > 200  # a gradient, letters, windows
 
 
 def settled(here):
     """Wait until looks are the same for half a second; return what is seen."""
-    before, since = here.picture(), time.monotonic()
+    before, since = here.shot(), time.monotonic()
     while time.monotonic() < since + 0.5:
-        after = here.picture()
+        after = here.shot()
         if ImageChops.difference(before, after).getbbox() is not None:
             before, since = after, time.monotonic()
     return before

@@ -85,10 +85,10 @@ def test_what_is_drawn_is_seen_after_sync(here):
         assert window.place == orb.Rect(20, 40, 100, 80)
         window.picture.fill(orb.Rect(0, 0, 100, 80), 0xFFFF0000)
         window.sync()
-        here.wait(lambda: here.picture().getpixel((21, 41)) == RED)
+        here.wait(lambda: here.shot().getpixel((21, 41)) == RED)
         window.picture.fill(orb.Rect(0, 0, 100, 80), 0xFF0000FF)
         window.sync([orb.Rect(0, 0, 50, 80)])
-        here.wait(lambda: here.picture().getpixel((21, 41)) == BLUE)
+        here.wait(lambda: here.shot().getpixel((21, 41)) == BLUE)
 
 
 def test_a_window_takes_the_size_it_is_given_and_keeps_what_was_in_it(here):
@@ -99,8 +99,8 @@ def test_a_window_takes_the_size_it_is_given_and_keeps_what_was_in_it(here):
         window.picture.fill(orb.Rect(64, 0, 36, 50), 0xFF0000FF)
         window.move(220, 120)
         window.sync()
-        here.wait(lambda: here.picture().getpixel((319, 169)) == BLUE)
-        assert here.picture().getpixel((221, 121)) == GREEN
+        here.wait(lambda: here.shot().getpixel((319, 169)) == BLUE)
+        assert here.shot().getpixel((221, 121)) == GREEN
         assert here.window("grows")[1:] == (220, 120, 100, 50)
 
 
@@ -114,7 +114,7 @@ def test_titles_flags_and_displays(here):
         window.title = "second"
         here.window("second")
         window.set_flags(orb.WindowFlag.HIDDEN, True)
-        assert any("h" in line.split()[3] for line in here.windows() if line.endswith("second"))
+        assert any("h" in line.split()[3] for line in here.lines() if line.endswith("second"))
         with pytest.raises(OSError, match="Invalid argument"):
             window.command("no command")
 
@@ -130,11 +130,11 @@ def test_what_is_typed_and_clicked_comes_to_the_window_that_has_the_focus(here):
                 assert more, events
                 events.extend(more)
 
-        here.events((EventCode.MOUSE, 350 * 65536 // 640, 250 * 65536 // 480))
+        here.input((EventCode.MOUSE, 350 * 65536 // 640, 250 * 65536 // 480))
         hear(lambda it: isinstance(it, orb.Mouse) and max(abs(it.x - 50), abs(it.y - 50)) <= 1)
-        here.events((EventCode.BUTTON, 1, 0))
+        here.input((EventCode.BUTTON, 1, 0))
         hear(lambda it: it == orb.Button(True, False, False))
-        here.events((EventCode.BUTTON, 0, 0))
+        here.input((EventCode.BUTTON, 0, 0))
         hear(lambda it: it == orb.Button(False, False, False))
         here.type("a?")
         hear(lambda it: it == orb.Key("", 0x35, False))
@@ -163,13 +163,13 @@ def test_a_program_does_not_notice_that_orbital_was_killed(here, capsys):
     with orb.Window(90, 70, "survives", 60, 300) as window:
         window.picture.fill(orb.Rect(0, 0, 90, 70), 0xFF00FF00)
         window.sync()
-        here.wait(lambda: here.picture().getpixel((100, 350)) == GREEN)
+        here.wait(lambda: here.shot().getpixel((100, 350)) == GREEN)
         gone = here.up.kill("orbital")
         with capsys.disabled():
             print(f"\n  orbital: there again {gone * 1000:.0f} ms after kill -9")
         window.picture.fill(orb.Rect(0, 0, 90, 70), 0xFFFF0000)
         window.sync()
-        here.wait(lambda: here.picture().getpixel((100, 350)) == RED)
+        here.wait(lambda: here.shot().getpixel((100, 350)) == RED)
         window.title = "survived"
         assert here.window("survived")[1:] == (60, 300, 90, 70)
         while window.events(0.3):
@@ -186,7 +186,7 @@ def test_who_waits_for_events_when_orbital_is_killed_goes_on_waiting(here):
         waiting = threading.Thread(target=lambda: found.extend(window.events(15)))
         waiting.start()
         here.up.kill("orbital")
-        here.wait(lambda: any("sits there" in line for line in here.windows()))
+        here.wait(lambda: any("sits there" in line for line in here.lines()))
         deadline = 100
         while waiting.is_alive() and deadline:
             here.type("k")
@@ -213,11 +213,11 @@ def test_a_program_in_c_draws_listens_and_ends(here, libraries, tmp_path):
         [program], env=here.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         try:
-            here.wait(lambda: here.picture().getpixel((41, 51)) == GREEN)
+            here.wait(lambda: here.shot().getpixel((41, 51)) == GREEN)
             assert running.stdout.readline() == "display 640 480\n"
             assert running.stdout.readline() == "window 40 50 64 48\n"
-            here.wait(lambda: here.picture().getpixel((41, 51)) == GREEN)
-            here.wait(lambda: any("focused of C" in line for line in here.windows()))
+            here.wait(lambda: here.shot().getpixel((41, 51)) == GREEN)
+            here.wait(lambda: any("focused of C" in line for line in here.lines()))
             here.type("q")
             said = {running.stdout.readline() for _ in range(3)}
             assert said == {"text q\n", "key 0x10 1\n", "key 0x10 0\n"}

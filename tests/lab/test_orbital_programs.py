@@ -46,13 +46,13 @@ def shows(here, number: int, row: int, text: str) -> bool:
     """Tell whether a window of letters has a text at the beginning of a row."""
     wanted = drawn(text)
     top = row * wanted.height
-    seen = here.picture(f"window/{number}.png").crop((0, top, wanted.width, top + wanted.height))
+    seen = here.shot(f"window/{number}.png").crop((0, top, wanted.width, top + wanted.height))
     return ImageChops.difference(seen, wanted).getbbox() is None
 
 
 def control(here, letter: str) -> None:
     code = {"c": 0x2E, "d": 0x20}[letter]
-    here.events(*((EventCode.KEY, 0, it) for it in (CTRL | PRESSED, code | PRESSED, code, CTRL)))
+    here.input(*((EventCode.KEY, 0, it) for it in (CTRL | PRESSED, code | PRESSED, code, CTRL)))
 
 
 def test_a_shell_in_a_window_does_what_is_typed(here, tmp_path):
@@ -94,8 +94,8 @@ def test_a_terminal_takes_the_size_that_its_window_is_given(here, tmp_path):
         assert (width, height) == (40 * letters.width, 10 * letters.height)
         here.wait(lambda: shows(here, number, 0, "#"))
         # Super and M: as large as there is room.
-        here.events(*((EventCode.KEY, 0, it) for it in (0x5B | PRESSED, 0x32 | PRESSED)))
-        here.events(*((EventCode.KEY, 0, it) for it in (0x32, 0x5B)))
+        here.input(*((EventCode.KEY, 0, it) for it in (0x5B | PRESSED, 0x32 | PRESSED)))
+        here.input(*((EventCode.KEY, 0, it) for it in (0x32, 0x5B)))
         here.wait(lambda: here.window("sh")[3] > width)
         _, _, _, width, height = here.window("sh")
         here.type("stty size > size\n")
@@ -126,12 +126,12 @@ def test_a_background_is_as_large_as_its_display_and_behind_all(here, tmp_path):
     path = tmp_path / "wall.png"
     Image.new("RGB", (8, 6), (10, 120, 30)).save(path)
     with here.program("background", path, "--mode", "fill"):
-        here.wait(lambda: here.picture().getpixel((1, 1)) == (10, 120, 30))
+        here.wait(lambda: here.shot().getpixel((1, 1)) == (10, 120, 30))
         with here.program("clock", "--form", "12:34:56"):
             here.window("Clock")
-            lines = here.wait(lambda: len(here.windows()) == 2 and here.windows())
+            lines = here.wait(lambda: len(here.lines()) == 2 and here.lines())
             assert lines[1].split()[1:3] == ["800x600", "0,0"]
-        assert here.picture().getpixel((799, 599)) == (10, 120, 30)
+        assert here.shot().getpixel((799, 599)) == (10, 120, 30)
 
 
 def test_the_launcher_starts_programs_and_shows_windows(here, tmp_path):
@@ -139,29 +139,29 @@ def test_the_launcher_starts_programs_and_shows_windows(here, tmp_path):
     code = "from orbital.programs.clock import main; raise SystemExit(main())"
     settings.write_text(f"[programs]\nclock = '''{sys.executable} -c \"{code}\"'''\n")
     with here.program("launcher", "--settings", settings):
-        here.wait(lambda: any(" 0,552 " in line for line in here.windows()))
-        here.wait(lambda: here.picture().getpixel((700, 590)) != (0, 0, 0))
+        here.wait(lambda: any(" 0,552 " in line for line in here.lines()))
+        here.wait(lambda: here.shot().getpixel((700, 590)) != (0, 0, 0))
         click(here, 60, 575)
         number, *_ = here.window("Clock")
         # Its place on the bar: a click puts it away, another brings it back.
         here.wait(lambda: brightness(here, (140, 556, 330, 596)) > 0)
         click(here, 250, 575)
-        here.wait(lambda: not any("focused Clock" in line for line in here.windows()))
+        here.wait(lambda: any("minimised Clock" in line for line in here.lines()))
         here.wait(lambda: brightness(here, (140, 556, 330, 596)) > 0)
         click(here, 250, 575)
-        here.wait(lambda: any("focused Clock" in line for line in here.windows()))
+        here.wait(lambda: any("focused Clock" in line for line in here.lines()))
         (here.up.mount / "orbital.ctl/control").write_text(f"close {number}\n")
-        here.wait(lambda: not any("Clock" in line for line in here.windows()))
+        here.wait(lambda: not any("Clock" in line for line in here.lines()))
 
 
 def click(here, x: int, y: int) -> None:
     place = x * 65536 // 800, y * 65536 // 600
-    here.events((EventCode.MOUSE, *place), (EventCode.BUTTON, 1, 0), (EventCode.BUTTON, 0, 0))
+    here.input((EventCode.MOUSE, *place), (EventCode.BUTTON, 1, 0), (EventCode.BUTTON, 0, 0))
 
 
 def brightness(here, box) -> int:
     """Return how much brighter the brightest pixel is than a bar without anything on it."""
-    return max(high for _, high in here.picture().crop(box).getextrema()) - 0x40
+    return max(high for _, high in here.shot().crop(box).getextrema()) - 0x40
 
 
 def test_pictures_are_shown_one_after_the_other(here, tmp_path):
@@ -173,10 +173,10 @@ def test_pictures_are_shown_one_after_the_other(here, tmp_path):
         number, *_, width, height = here.window("red.png")
         assert (width, height) == (200, 150)
         name = f"window/{number}.png"
-        here.wait(lambda: here.picture(name).getcolors() == [(200 * 150, (255, 0, 0))])
+        here.wait(lambda: here.shot(name).getcolors() == [(200 * 150, (255, 0, 0))])
         here.type(" ")
         here.window("blue.png")
-        here.wait(lambda: here.picture(name).getcolors() == [(200 * 150, (0, 0, 255))])
+        here.wait(lambda: here.shot(name).getcolors() == [(200 * 150, (0, 0, 255))])
 
 
 def test_a_file_is_shown_and_scrolled(here, tmp_path):
@@ -185,5 +185,5 @@ def test_a_file_is_shown_and_scrolled(here, tmp_path):
     with here.program("files", path):
         number, *_ = here.window("lines.txt")
         here.wait(lambda: shows(here, number, 0, "line 0 "))
-        here.events((EventCode.KEY, 0, 0x4F | PRESSED), (EventCode.KEY, 0, 0x4F))
+        here.input((EventCode.KEY, 0, 0x4F | PRESSED), (EventCode.KEY, 0, 0x4F))
         here.wait(lambda: shows(here, number, 28, "line 99 "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from PIL import Image
 
 from orbital.picture import PIECE_LEAST, Picture
 from orbital.png import encode
@@ -110,12 +111,11 @@ def test_a_window_without_pixels_takes_none():
 
 
 def test_a_png_holds_the_colours(tmp_path):
-    image = pytest.importorskip("PIL.Image")
     rows = bytes((n * 7) & 0xFF for n in range(5 * 3 * 4))
     padded = b"".join(rows[at : at + 20] + b"xxxx" for at in range(0, 60, 20))
     file = tmp_path / "a.png"
     file.write_bytes(encode(padded, 5, 3, 24))
-    with image.open(file) as found:
+    with Image.open(file) as found:
         assert found.convert("RGB").tobytes("raw", "RGB") == b"".join(
             bytes((r, g, b)) for b, g, r, _ in zip(*[iter(rows)] * 4, strict=True)
         )
