@@ -83,17 +83,15 @@ class Network:
 
     def _keep(self, name: str, fd: int) -> None:
         if name not in self._daemon.kept:
-            self._ask({"keep": name}, fd)
+            self._daemon.keep(name, fd)
 
     def _join(self, scheme: str, tap: int, mac: str | None) -> None:
-        self._ask({"join": scheme, "mac": mac}, tap)
-
-    def _ask(self, question: dict[str, Any], fd: int) -> None:
         def done(answer: Mapping[str, Any], fds: list[int]) -> None:
             if "errno" in answer:
-                log.warning("the shim refuses %s: errno %d", question, answer["errno"])
+                log.warning("the shim does not join %s (errno %d)", scheme, answer["errno"])
 
-        self._daemon.ask(question, done, (fd,))
+        # An adapter that is joined already, and has another address only, has no descriptor.
+        self._daemon.ask({"join": scheme, "mac": mac}, done, () if tap < 0 else (tap,))
 
     def _on_told(self, message: dict[str, Any], fds: list[int]) -> None:
         for fd in fds:

@@ -33,6 +33,8 @@ def main() -> None:
                     os.open(path, os.O_RDWR) if path else os.memfd_create(f"wire {index}")
                     for index in range(count)
                 ]
+                if isinstance(message, dict) and isinstance(message.get("id"), int):
+                    daemon._asking[message["id"]] = note
                 socket.send_fds(daemon._control, [json.dumps(message).encode()], fds)
                 for fd in fds:
                     os.close(fd)
