@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import logging
 import random
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,9 @@ from redbear_host.classes.commands import AtaResult, NvmeCommand, Transfer
 from redbear_host.classes.ioctl import nvme, sat
 from redbear_host.errors import Refused
 from redbear_host.models.ramdisk import RamDisk
+from tests.unit.c_probe import answers
 
+HEADERS = ("scsi/sg", "scsi/scsi_ioctl", "linux/fs", "linux/hdreg", "linux/nvme_ioctl")
 IDENTIFY_16 = bytes([0x85, 4 << 1, 0x0E, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xEC, 0])
 READS_STATUS = bytes([0x85, 3 << 1, 0x20, 0, 0xDA, 0, 0, 0, 0, 0, 0x4F, 0, 0xC2, 0, 0xB0, 0])
 
@@ -26,42 +26,26 @@ READS_STATUS = bytes([0x85, 3 << 1, 0x20, 0, 0xDA, 0, 0, 0, 0, 0, 0x4F, 0, 0xC2,
 
 
 def test_numbers_and_sizes_are_those_of_the_headers(tmp_path: Path) -> None:
-    compiler = shutil.which("gcc")
-    assert compiler, "gcc is needed to ask the headers (apt install gcc linux-libc-dev libc6-dev)"
     names = [name for name, value in vars(i).items() if name.startswith(
         ("BLK", "HDIO_", "SG_GET", "SG_SET", "SG_EMULATED", "SCSI_IOCTL", "NVME_IOCTL")
     ) or name == "SG_IO"]  # fmt: skip
-    lines = [f'#ifdef {name}\nprintf("{name} %u\\n", (unsigned){name});\n#endif' for name in names]
-    sizes = {
-        "sg_io_hdr_t": i.SG_BYTES,
-        "struct nvme_passthru_cmd": i.NVME_BYTES,
-        "struct nvme_passthru_cmd64": i.NVME64_BYTES,
-        "struct hd_geometry": i.GEOMETRY.size,
+    ours = {name: getattr(i, name) for name in names} | {
+        "sizeof(sg_io_hdr_t)": i.SG_BYTES,
+        "sizeof(struct nvme_passthru_cmd)": i.NVME_BYTES,
+        "sizeof(struct nvme_passthru_cmd64)": i.NVME64_BYTES,
+        "sizeof(struct hd_geometry)": i.GEOMETRY.size,
+        "offsetof(sg_io_hdr_t, status)": i.SG_IN.size,
+        "offsetof(sg_io_hdr_t, info)": i.SG_IN.size + i.SG_OUT.size - 4,
+        "offsetof(struct nvme_passthru_cmd, result)": i.NVME_IN.size,
+        "offsetof(struct nvme_passthru_cmd64, result)": i.NVME64_BYTES - 8,
     }
-    lines += [f'printf("{kind} %zu\\n", sizeof({kind}));' for kind in sizes]
-    offsets = {
-        "sg_io_hdr_t, status": i.SG_IN.size,
-        "sg_io_hdr_t, info": i.SG_IN.size + i.SG_OUT.size - 4,
-        "struct nvme_passthru_cmd, result": i.NVME_IN.size,
-        "struct nvme_passthru_cmd64, result": i.NVME64_BYTES - 8,
-    }
-    lines += [f'printf("{place} %zu\\n", offsetof({place}));' for place in offsets]
-    source = tmp_path / "probe.c"
-    headers = (
-        "stdio",
-        "stddef",
-        "scsi/sg",
-        "scsi/scsi_ioctl",
-        "linux/fs",
-        "linux/hdreg",
-        "linux/nvme_ioctl",
+    found = answers(
+        tmp_path,
+        "".join(f"#include <{name}.h>\n" for name in HEADERS),
+        {what: what for what in ours},
+        lambda what: f"defined({what})" if what in names else "1",
+        "-w",
     )
-    includes = "\n".join(f"#include <{name}.h>" for name in headers)
-    source.write_text(f"{includes}\nint main(void) {{\n{chr(10).join(lines)}\nreturn 0;\n}}\n")
-    subprocess.run([compiler, "-w", "-o", tmp_path / "probe", source], check=True, timeout=60)
-    said = subprocess.run([tmp_path / "probe"], capture_output=True, text=True, check=True).stdout
-    found = {line.rsplit(" ", 1)[0]: int(line.rsplit(" ", 1)[1]) for line in said.splitlines()}
-    ours = {name: getattr(i, name) for name in names} | sizes | offsets
     assert len(found) > 25
     assert {name: ours[name] for name in found} == found
 
