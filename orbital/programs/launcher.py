@@ -117,7 +117,7 @@ class Launcher(Program):
         return sorted((it for it in found if it["title"]), key=lambda it: it["id"])
 
     def _found_front(self, windows: list[dict[str, Any]]) -> int:
-        """Return who has the keyboard, or had it until a click gave it to this bar; 0 for nobody."""
+        """Return who has the keyboard, or had it until a click gave it to us; 0 for nobody."""
         by_number = {it["id"]: it for it in windows}
         focused = next((it for it in windows if it.get("focused")), {})
         if focused.get("pid") == os.getpid() and self._front in by_number:
