@@ -79,11 +79,6 @@ class Screens:
         self._rate: Final[int] = options["rate"]
         self._layout: Final = read_layout(options["layout"])
         read_size(self._size)
-        if self._wanted != "auto" and self._wanted not in tuple(Kind):
-            raise ConfigError(
-                f"orbital: output is {self._wanted!r}",
-                "it is auto, kms, display, headless or none",
-            )
         self._displays: Final[set[str]] = set()
         self._vt = 0
         self._kind: Kind | None = None

@@ -31,6 +31,8 @@ subclass = 0x08
 default = 4
 least = 1                             # optional, of a number: what it may be
 most = 64
+among = ["auto", "none"]              # optional, of a text: the only ones it may be,
+like = "[0-9]+x[0-9]+"                # or the regular expression that all of it matches
 sentence = "How many I/O queue pairs to ask for."
 ```
 
@@ -40,6 +42,7 @@ lists of devices, takes the place of `vendor` and `device`; `device_id_range` ex
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +65,7 @@ WITHIN: Final = Seconds(10)
 
 _TABLES: Final = ("daemon", "match", "option", "sandbox")
 _BOUNDS: Final = {"least", "most"}
+_SHAPES: Final = {"among", "like"}
 _STARTS: Final = ("always", "asked", "used")
 _ELSEWHERE: Final = ("orbital",)  # daemons whose room is a package of its own
 
@@ -118,10 +122,16 @@ class Option:
     sentence: str
     least: int | None = None
     most: int | None = None
+    among: tuple[str, ...] = ()
+    like: str = ""
 
     def check(self, value: str | int | bool) -> None:
-        """Raise `ValueError` for a number out of range."""
-        if not isinstance(value, int):
+        """Raise `ValueError` for a number out of range, and for a text that says nothing."""
+        if isinstance(value, str):
+            if self.among and value not in self.among:
+                raise ValueError(f"{value!r} is none of {', '.join(self.among)}")
+            if self.like and re.fullmatch(self.like, value, re.ASCII) is None:
+                raise ValueError(f"{value!r} is not understood")
             return
         if self.least is not None and value < self.least:
             raise ValueError(f"{value} is less than {self.least}")
@@ -368,23 +378,44 @@ def _is_id(value: Any) -> bool:
 def _options(here: str, table: Mapping[str, Any]) -> dict[str, Option]:
     options = {}
     for name, entry in table.items():
-        if not isinstance(entry, dict) or set(entry) - _BOUNDS != {"default", "sentence"}:
+        where = f"{here} [option.{name}]"
+        known = {"default", "sentence"}
+        if not isinstance(entry, dict) or set(entry) - _BOUNDS - _SHAPES != known:
             raise ConfigError(
-                f"{here} [option.{name}]: it needs a default and a sentence, and may have a least "
-                "and a most"
+                f"{where}: it needs a default and a sentence, and may have a least and a most, or "
+                "an among or a like"
             )
         default, sentence = entry["default"], entry["sentence"]
         if not isinstance(default, str | int | bool) or not isinstance(sentence, str):
             raise ConfigError(
-                f"{here} [option.{name}]: the default is a text, a whole number or true or false, "
-                "the sentence a text"
+                f"{where}: the default is a text, a whole number or true or false, the sentence a "
+                "text"
             )
         bounds = {key: entry[key] for key in sorted(_BOUNDS & set(entry))}
         if not all(type(number) is int for number in (default, *bounds.values())) and bounds:
-            raise ConfigError(f"{here} [option.{name}]: only a number has a least and a most")
-        options[name] = Option(default=default, sentence=sentence, **bounds)
+            raise ConfigError(f"{where}: only a number has a least and a most")
+        shapes = _shapes(where, default, entry)
+        options[name] = Option(default=default, sentence=sentence, **bounds, **shapes)
         try:
             options[name].check(default)
         except ValueError as error:
-            raise ConfigError(f"{here} [option.{name}]: the default: {error}") from error
+            raise ConfigError(f"{where}: the default: {error}") from error
     return options
+
+
+def _shapes(where: str, default: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what an option's text may be."""
+    shapes = {key: entry[key] for key in sorted(_SHAPES & set(entry))}
+    if shapes and not isinstance(default, str):
+        raise ConfigError(f"{where}: only a text has an among or a like")
+    if "among" in shapes:
+        among = shapes["among"]
+        if not isinstance(among, list) or not all(isinstance(one, str) for one in among):
+            raise ConfigError(f"{where}: among is not a list of texts", 'write ["on", "off"]')
+        shapes["among"] = tuple(among)
+    if "like" in shapes:
+        try:
+            re.compile(shapes["like"])
+        except (TypeError, re.error) as error:
+            raise ConfigError(f"{where}: like is no regular expression: {error}") from error
+    return shapes

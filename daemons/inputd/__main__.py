@@ -12,7 +12,6 @@ from daemons.inputd.scheme import InputScheme
 from daemons.inputd.state import State, make_memory
 from daemons.inputd.typist import Typist
 from redbear_host.daemon import Daemon
-from redbear_host.toml_table import did_you_mean
 
 _WAIT_S = 5.0  # for those who had a VT and lost it with our predecessor
 
@@ -36,8 +35,6 @@ def main() -> None:
 def _state(daemon: Daemon) -> State:
     """Return what a predecessor has left, or memory that the shim keeps from now on."""
     name = daemon.options["keymap"]
-    if name not in KEYMAPS:
-        raise SystemExit(f"there is no keymap {name!r}; {did_you_mean(name, KEYMAPS)}")
     kept = daemon.kept.get("state")
     fd = make_memory() if kept is None else kept
     state = State(fd)

@@ -39,8 +39,6 @@ def listeners(
 ) -> list[Listener]:
     """Return them all: a predecessor's, with who waits there, or new ones, which are `keep`t."""
     address = options["address"]
-    if options["security"] not in ("password", NONE):
-        raise NoListener(f"security is {options['security']!r}: it is password or none")
     rfb = Way.OPEN if options["security"] == NONE else Way.PASSWORD
     wanted: dict[str, tuple[Way, Callable[[], socket.socket]]] = {
         "unix": (Way.OPEN, lambda: _at(run_dir / SOCKET))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from redbear_host import cli
-from redbear_host.cli.checks import CHECKS, install, lab, vfio
+from redbear_host.cli.checks import CHECKS, extras, install, lab, vfio
 from redbear_host.cli.checks.machine import Finding, Machine, Verdict
 from redbear_host.cli.doctor import render
 from redbear_host.errors import TransportError
@@ -30,6 +30,7 @@ def machine(tmp_path: Path) -> Machine:
         program=lambda name: f"/usr/bin/{name}",
         ask=lambda command: "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\n",
         package=lambda name: packages / name,
+        library=lambda name: True,
         try_fuse=lambda: 38,
     )
 
@@ -79,6 +80,28 @@ def test_missing_names_are_worth_a_warning(machine: Machine) -> None:
     is_(install.names(machine), "warn", "apt install pci.ids")
     put(machine, "/var/lib/pciutils/pci.ids", "0001  SafeNet\n")
     is_(install.names(machine), "ok", "/var/lib/pciutils/pci.ids")
+
+
+# -- extras ----------------------------------------------------------------------------------------
+
+
+def test_what_windows_sound_and_keyboards_need_is_looked_for(machine: Machine) -> None:
+    for check, extra, names in (
+        (extras.screen, "screen", ("PIL", "pyte")),
+        (extras.sound, "sound", ("numpy", "soxr")),
+        (extras.keyboards, "input", ("evdev",)),
+    ):
+        is_(check(machine), "ok", *names)
+        bare = replace(machine, package=lambda name: None)
+        advice = f"pip install 'redbear-host[{extra}]'"
+        is_(check(bare), "warn", *(f"no {name}" for name in names), advice)
+
+
+def test_without_pixman_orbital_cannot_draw(machine: Machine) -> None:
+    none = replace(machine, library=lambda name: False)
+    is_(extras.screen(none), "warn", extras.PIXMAN, "apt install libpixman-1-0")
+    assert Machine().library("libc.so.6")
+    assert not Machine().library("libof-no-machine.so.9")
 
 
 # -- lab -------------------------------------------------------------------------------------------

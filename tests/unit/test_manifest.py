@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemons.inputd.keymaps import KEYMAPS
 from redbear_host import manifest
 from redbear_host.bdf import Bdf
 from redbear_host.errors import ConfigError
@@ -176,6 +177,11 @@ def test_no_two_shipped_daemons_would_drive_the_same_function() -> None:
         (OPTION + "default = 1\nmost = '2'\n", "only a number has a least and a most"),
         (OPTION + "default = 'a'\nmost = 2\n", "only a number has a least and a most"),
         (OPTION + "default = 1\nmore = 2\n", "needs a default and a sentence"),
+        (OPTION + "default = 1\namong = ['a']\n", "only a text has an among or a like"),
+        (OPTION + "default = 'a'\namong = 'a'\n", "among is not a list of texts"),
+        (OPTION + "default = 'a'\namong = ['b', 'c']\n", "the default: 'a' is none of b, c"),
+        (OPTION + "default = 'a'\nlike = '('\n", "like is no regular expression"),
+        (OPTION + "default = 'a'\nlike = '[0-9]+'\n", "the default: 'a' is not understood"),
         (HEAD + '[match]\nclass = 1\n[option.x]\ndefault = 1.5\nsentence = ""\n', "the default is"),
     ],
 )
@@ -309,3 +315,36 @@ def test_any_manifest_is_taken_whole_or_refused_with_a_sentence(
     text = "".join(f"{key} = {literal(value)}\n" for key, value in document.items())
     with contextlib.suppress(ConfigError):
         assert isinstance(manifest.parse("d", text), Manifest)
+
+
+@pytest.mark.parametrize(
+    ("daemon", "option", "good", "bad"),
+    [
+        ("orbital", "output", ("auto", "kms", "none"), ("kmss", "", "KMS")),
+        ("orbital", "size", ("1280x800",), ("800", "0x1", "1x1x1", "-1x5")),
+        ("orbital", "layout", ("", "a=0,0 b=-5,7@150"), ("x=1", "a=0,0;b=1,1")),
+        (
+            "orbital",
+            "cards",
+            ("", "card0 card1", "fb0"),
+            ("sda", "card", "card0,card1", "card0card1"),
+        ),
+        ("vncd", "security", ("password", "none"), ("off",)),
+        ("vesad", "mode", ("", "1024x768"), ("1024",)),
+        ("fbd", "framebuffer", ("", "fb0"), ("/dev/fb0", "0")),
+    ],
+)
+def test_options_refuse_texts_that_say_nothing(
+    daemon: str, option: str, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    found = manifest.named(daemon, manifest.installed()).options[option]
+    for text in good:
+        found.check(text)
+    for text in bad:
+        with pytest.raises(ValueError, match=r"is none of|is not understood"):
+            found.check(text)
+
+
+def test_the_keyboards_layouts_are_those_that_inputd_has() -> None:
+    option = manifest.named("inputd", manifest.installed()).options["keymap"]
+    assert option.among == tuple(KEYMAPS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from redbear_host.cli.checks import install, lab, vfio
+from redbear_host.cli.checks import extras, install, lab, vfio
 from redbear_host.cli.checks.machine import Finding, Machine
 
 Check: TypeAlias = Callable[[Machine], Finding]
@@ -27,4 +27,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     vfio.interrupt_remapping,
     vfio.lockdown,
     vfio.memlock,
+    extras.screen,
+    extras.sound,
+    extras.keyboards,
 )

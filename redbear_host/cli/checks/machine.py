@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import platform
@@ -70,6 +71,14 @@ def _package(name: str) -> Path | None:
     return Path(next(iter(places))) if places else None
 
 
+def _library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
 def _try_fuse() -> int:
     """Mount a connection that serves nothing on a new folder, say hello, and take it away."""
     from schemefs import mount
@@ -100,6 +109,7 @@ class Machine:
     program: Callable[[str], str | None] = shutil.which
     ask: Callable[[Sequence[str]], str] = _ask  # runs a program, returns what it says
     package: Callable[[str], Path | None] = _package  # where an import would find a package
+    library: Callable[[str], bool] = _library  # whether a shared library can be loaded
     try_fuse: Callable[[], int] = _try_fuse  # mounts for a moment; returns FUSE's minor version
 
     @classmethod
