@@ -39,7 +39,7 @@ class Answers:
             "namespace": self._namespace,
             "watch": self._watch,
         }
-        joins = supervisor.joins
+        joins = supervisor.lives.joins
         # These take the descriptor that came with the question out of the list they are given.
         self._wires: Final[dict[str, _Wire]] = {
             "join": joins.join,
@@ -47,7 +47,7 @@ class Answers:
             "keep": joins.keep,
             "forget": lambda running, said, fds: joins.forget(running, said),
         }
-        supervisor.on_ask = self._on_ask
+        supervisor.lives.on_ask = self._on_ask
 
     def _on_ask(self, running: Running, said: dict[str, Any], fds: list[int]) -> None:
         if self._on_wire(running, said, fds):
@@ -95,7 +95,7 @@ class Answers:
         """
         name = str(said["connect"])
         try:
-            self._supervisor.joins.check(running, name)
+            self._supervisor.lives.joins.check(running, name)
         except Refused as refusal:
             return {"errno": refusal.errno}, ()
         kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -156,5 +156,5 @@ class Answers:
             fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             watched.trace_fd = theirs
             reader = (ours,)
-        self._supervisor.restart(watched)
+        self._supervisor.lives.restart(watched)
         return {}, reader

@@ -87,7 +87,7 @@ def _use(supervisor: Supervisor, running: Running, needed: bool) -> None:
 
 
 def _is_due(supervisor: Supervisor, with_: tuple[str, ...]) -> bool:
-    return bool(with_) and any(name.startswith(with_) for name in supervisor.joins.served)
+    return bool(with_) and any(name.startswith(with_) for name in supervisor.lives.joins.served)
 
 
 def _without_device(wanted: Config) -> list[Manifest]:

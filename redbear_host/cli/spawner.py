@@ -138,7 +138,7 @@ class Spawner:
         if stale is not None:
             self._let_go(stale)
         try:
-            supervisor.functions.learn(planned.take(supervisor), supervisor.services)
+            supervisor.lives.functions.learn(planned.take(supervisor), supervisor.services)
             planned.start(supervisor, self._wanted)
             start_class_services(supervisor, self._wanted)
         except BaseException:

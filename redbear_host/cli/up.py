@@ -190,7 +190,7 @@ def _serve(wanted: config.Config, planned: Sequence[Planned], detached: Detached
         with progress.step(f"mount {wanted.general.mount}"):
             supervisor.open()
         for one in planned:
-            supervisor.functions.learn(one.take(supervisor), ())
+            supervisor.lives.functions.learn(one.take(supervisor), ())
         # Before pcid looks: what comes later is told.
         spawner = Spawner(supervisor, wanted, len(planned))
         hotplug = spawner.listen()

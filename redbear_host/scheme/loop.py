@@ -111,6 +111,14 @@ class Loop:
         while self._running:
             self.run_round()
 
+    def run_until(self, done: Callable[[], bool], within: float) -> None:
+        """Serve events until `done` holds, for at most `within` seconds."""
+        deadline = self.now() + within
+        timer = self.at(deadline, self.stop)
+        while not done() and self.now() < deadline:
+            self.run_round()
+        timer.cancel()
+
     def run_round(self) -> None:
         """Wait for something to happen and deal with it."""
         wait = -1.0

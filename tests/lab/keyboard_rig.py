@@ -39,7 +39,7 @@ class KeyboardRig(KernelRig):
         super().__enter__()
         try:
             self.machine = Machine([])
-            self.supervisor.notes.note("serio", *self.machine.serio_grant())
+            self.supervisor.lives.notes.note("serio", *self.machine.serio_grant())
             self.inputd, self.ps2d = self.supervisor.start(*self.services)
             self.await_log("ps2d", "the mouse has a wheel")
         except BaseException:
@@ -65,7 +65,7 @@ class KeyboardRig(KernelRig):
         """Kill a daemon, wait until its successor is ready; return seconds."""
         began, life = time.monotonic(), running.life
         os.kill(running.pid, signal.SIGKILL)
-        self.supervisor._run_until(
+        self.supervisor.loop.run_until(
             lambda: running.life > life and running.state.value == "ready", 20
         )
         assert running.life == life + 1, self.log_of(running.service.name)

@@ -90,7 +90,7 @@ def join(scheme="network.a", number=1, **more):
 
 def test_a_service_is_told_of_the_schemes_it_is_for_and_of_no_others(instance):
     instance.begin("card", "network.a", "disk.a", says=[SAYS_FACTS])
-    instance.wait(lambda: instance.joins.facts(service_like(instance))["with"]["network.a"])
+    instance.wait(lambda: instance.lives.joins.facts(service_like(instance))["with"]["network.a"])
     service(instance)
     assert instance.written("stack")[0] == [{"life": 1, "with": {"network.a": FACTS}}, []]
     instance.begin("late", "network.b")
@@ -214,7 +214,7 @@ def test_a_service_hears_of_a_card_that_leaves_and_its_wire_is_out(instance):
     instance.begin("card", "network.a")
     service(instance, [join(), 1])
     instance.heard("stack", {"answer": 1})
-    instance.joins.on_lost(instance.services[0])
+    instance.lives.joins.on_lost(instance.services[0])
     instance.heard("stack", {"without": "network.a"})
     instance.heard("card", {"part": "network.a", "by": "stack"})
     assert not [link for link in links() if "wire" in link]
@@ -224,10 +224,10 @@ def test_a_service_that_is_given_up_takes_its_wires_along(instance):
     card = instance.begin("card", "network.a")
     stack = service(instance, [join(), 1], [{"keep": "netns", "id": 2}, 1])
     instance.heard("stack", {"answer": 2})
-    instance._give_up(stack, "for the test")
+    instance.lives._give_up(stack, "for the test")
     instance.heard("card", {"part": "network.a", "by": "stack"})
     assert not [link for link in links() if "wire" in link]
-    assert instance.joins.setup(card, []) == {}
+    assert instance.lives.joins.setup(card, []) == {}
 
 
 def test_numbers_that_are_none_end_nobody(instance):

@@ -96,7 +96,7 @@ class Card:
 )
 def test_a_daemon_that_lies_about_interrupts_is_not_believed(tmp_path, caplog, said):
     with KernelRig(tmp_path, "irq") as rig:
-        rig.supervisor.notes.note_interrupts(Card(), said)
+        rig.supervisor.lives.notes.note_interrupts(Card(), said)
         assert "makes no sense" in caplog.text
         assert rig.shell("cat irq/devices") == b""
 
@@ -105,7 +105,7 @@ def test_a_daemon_that_claims_too_many_or_too_few_vectors_gets_those_there_are(t
     with KernelRig(tmp_path, "irq") as rig:
         for count, lines in ((1 << 40, 1), (-5, 0)):
             said = {"interrupts": "msix", "vectors": count, "line": 1 << 40}
-            rig.supervisor.notes.note_interrupts(Card(), said)
+            rig.supervisor.lives.notes.note_interrupts(Card(), said)
             deadline = time.monotonic() + 10
             while len(rig.shell("cat irq/devices").splitlines()) != lines:
                 assert time.monotonic() < deadline

@@ -37,7 +37,7 @@ class Edu:
         found = held.interrupts(kind, 1)
         note = {"irq": held.address, "kind": kind, "line": 11, "unmasks": found.unmask_fd >= 0}
         fds = [*found.event_fds, *([found.unmask_fd] if note["unmasks"] else [])]
-        rig.supervisor.notes.note(f"irq {held.address}", note, fds)
+        rig.supervisor.lives.notes.note(f"irq {held.address}", note, fds)
 
     def raise_one(self):
         self.window.write32(RAISE, 1)

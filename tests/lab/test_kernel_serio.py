@@ -24,7 +24,7 @@ def rig(tmp_path):
 @pytest.fixture
 def machine(rig):
     with Machine([]) as machine:
-        rig.supervisor.notes.note("serio", *machine.serio_grant())
+        rig.supervisor.lives.notes.note("serio", *machine.serio_grant())
         yield machine
 
 
@@ -113,7 +113,7 @@ def test_ports_are_roots_and_wait(rig):
 def test_a_machine_that_has_ended_hurts_nobody(rig):
     with Machine([]) as machine:
         machine.kill()
-        rig.supervisor.notes.note("serio", *machine.serio_grant())
+        rig.supervisor.lives.notes.note("serio", *machine.serio_grant())
         assert rig.shell("ls serio") == b"0\n1\n"
         deadline = time.monotonic() + 10
         while "cannot be had" not in rig.log.read_text():

@@ -100,6 +100,6 @@ def test_a_successor_serves_the_files_its_predecessor_opened(up):
     with (pci / CARD / "config").open("rb", buffering=0) as file:
         assert file.read(4) == lab_config()[:4]
         os.kill(running.pid, signal.SIGKILL)
-        supervisor._run_until(lambda: running.life == 2 and running.state is State.READY, 20)
+        supervisor.loop.run_until(lambda: running.life == 2 and running.state is State.READY, 20)
         assert file.read(12) == lab_config()[4:16]
-    assert re.search("life 2", Path(supervisor._log_path(running)).read_text())
+    assert re.search("life 2", Path(supervisor.lives.log_path(running)).read_text())

@@ -12,7 +12,7 @@ import pytest
 from background import in_thread
 
 from kernel_shim import holding
-from kernel_shim import supervisor as module
+from kernel_shim import lives as module
 from kernel_shim.answers import Answers
 from kernel_shim.rundir import RunDir
 from kernel_shim.service import Service, State

@@ -185,3 +185,13 @@ def test_what_comes_while_it_looks_keeps_it_looking(ready):
         loop.run_round()
     assert called == [20] * 10
     assert -1.0 not in ready.waits
+
+
+def test_events_are_served_until_something_holds_or_time_is_up(loop):
+    seen = []
+    for number in range(3):
+        loop.at(loop.now() + 0.01 * number, lambda number=number: seen.append(number))
+    loop.run_until(lambda: len(seen) == 2, 10)
+    assert seen == [0, 1]
+    loop.run_until(lambda: False, 0.05)
+    assert seen == [0, 1, 2]

@@ -40,7 +40,7 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
     try:
         supervisor.open()
         (function,) = plan(wanted)
-        supervisor.functions.learn(function.take(supervisor), ())
+        supervisor.lives.functions.learn(function.take(supervisor), ())
         supervisor.start(kernel_service(wanted))  # serio is one of its schemes, and ps2d its client
         for service in base_services(wanted):
             (running,) = supervisor.start(service)
@@ -62,8 +62,8 @@ def test_every_daemon_is_denied_every_forbidden_thing(ssd, tmp_path, monkeypatch
 def check(supervisor, run_dir, running):
     name = running.service.name
     if running.state is State.WAITING:  # its first use is now
-        supervisor._wake(running)
-        supervisor._run_until(lambda: running.state is State.READY, 60)
+        supervisor.lives.wake(running)
+        supervisor.loop.run_until(lambda: running.state is State.READY, 60)
     check_from_inside(name, outcome(run_dir.log_path(name)))
     check_from_outside({"name": name, "pid": running.pid})
 
