@@ -23,6 +23,7 @@ _EVENTS_MOST: Final = 256  # bytes read at once, eight events: room for more cos
 _VBLANK: Final = ctypes.sizeof(uapi.drm_event_vblank)
 _HEAD: Final = ctypes.sizeof(uapi.drm_event)
 _EVENT: Final = struct.Struct("=IIQ").unpack_from  # drm_event_vblank: quicker than ctypes
+_FLIPPED: Final = uapi.EVENT_FLIP_COMPLETE
 _NAME_MOST: Final = 64
 
 
@@ -203,12 +204,12 @@ class Card:
         size = len(data)
         if size == _VBLANK:  # one, as a rule
             kind, _, user_data = _EVENT(data)
-            return [user_data] if kind == uapi.EVENT_FLIP_COMPLETE else []
+            return [user_data] if kind == _FLIPPED else []
         found = []
         place = 0
         while place + _VBLANK <= size:
             kind, length, user_data = _EVENT(data, place)
-            if kind == uapi.EVENT_FLIP_COMPLETE:
+            if kind == _FLIPPED:
                 found.append(user_data)
             place += max(length, _HEAD)
         return found
