@@ -103,7 +103,7 @@ class Recovery:
             if not (yield from self._known()):
                 return
         if suspects:
-            self._sort(suspects, spoiled, result)
+            self._sort(suspects, spoiled)
         port.run()
 
     # -- their parts -------------------------------------------------------------------------------
@@ -235,22 +235,18 @@ class Recovery:
         self,
         suspects: dict[int, Command],
         spoiled: tuple[int, AtaResult] | None,
-        result: AtaResult,
     ) -> None:
         """Decide about the queued commands that an error has ended; they wait, first of all.
 
-        The one that failed is known by its tag, or because it was alone.  Else they are tried again
-        one by one, unqueued, so that the error finds its command.
+        The one that failed is known by its tag.  Else they are tried again one by one, unqueued, so
+        that the error finds its command; also where there is one only: QEMU's disk, which has no
+        log, may report the error of an earlier command once more with the next that is queued.
         """
         commands = self._port.commands
         for _ in suspects:
             commands.backlog.popleft()
-        guilty = None
-        if spoiled is not None:
-            tag, result = spoiled
-            guilty = suspects.get(tag)
-        elif len(suspects) == 1:
-            (guilty,) = suspects.values()
+        tag, result = spoiled or (-1, AtaResult(0))
+        guilty = suspects.get(tag)
         if guilty is None or TaskError.of(result.error).ICRC:
             commands.singles.extendleft(map(self._alone, reversed(suspects.values())))
             return

@@ -224,7 +224,9 @@ def test_a_service_that_is_given_up_takes_its_wires_along(instance):
     card = instance.begin("card", "network.a")
     stack = service(instance, [join(), 1], [{"keep": "netns", "id": 2}, 1])
     instance.heard("stack", {"answer": 2})
-    instance.lives._give_up(stack, "for the test")
+    stack.gone = True
+    os.kill(stack.pid, signal.SIGKILL)
+    instance.wait(lambda: stack.state is State.FAILED)
     instance.heard("card", {"part": "network.a", "by": "stack"})
     assert not [link for link in links() if "wire" in link]
     assert instance.lives.joins.setup(card, []) == {}
