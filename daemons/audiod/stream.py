@@ -14,7 +14,7 @@ from redbear_host.scheme.request import Caller, Request
 
 QUEUE: Final = st.QUEUE
 FILL: Final = QUEUE // 2  # frames to begin with: what comes late then is in time
-_AT_ONCE: Final = 1024  # frames that are resampled at a time: the card waits for the next block
+_AT_ONCE: Final = 2048  # frames that are resampled at a time: the card waits for the next block
 FILL_S: Final = 0.05  # and it begins with less after this time
 _FACTORS: Final = tuple((volume / 100) ** 3 for volume in range(101))
 
