@@ -188,11 +188,9 @@ def test_a_card_that_is_added_brings_the_network_with_it(up):
 
 
 def test_there_is_room_for_more_devices_than_a_shells_limit_has(tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    try:
-        with Up(tmp_path, "--lab", "e1000", "--lab", "e1000", "--lab", "e1000") as up:
-            cards = [one for one in up.status["daemons"] if one["name"].startswith("e1000d")]
-            assert [one["state"] for one in cards] == ["ready"] * 3
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = Up(tmp_path, "--lab", "e1000", "--lab", "e1000", "--lab", "e1000")
+    few.options["preexec_fn"] = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    with few as up:
+        cards = [one for one in up.status["daemons"] if one["name"].startswith("e1000d")]
+        assert [one["state"] for one in cards] == ["ready"] * 3

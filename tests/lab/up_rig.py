@@ -35,9 +35,11 @@ class Up:
         self.mount = folder / "scheme"
         self.run_dir = folder / "run"
         self.arguments = arguments
+        self.options = {}  # of subprocess.run, for `up`
 
     def __enter__(self):
-        done = redbear("up", "--detach", *self.where, *self.arguments, timeout=self.patience)
+        words = ("up", "--detach", *self.where, *self.arguments)
+        done = redbear(*words, timeout=self.patience, **self.options)
         assert done.returncode == 0, done.stdout + done.stderr
         self.output = done.stdout + done.stderr
         return self

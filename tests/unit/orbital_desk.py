@@ -57,6 +57,13 @@ class Desk:
         self.clients.put_back()
         self.gate.open()
 
+    def close(self):
+        """Give the memory of all windows back, here and at the shim."""
+        for client in self.clients:
+            self.clients.close(client)
+        for name in tuple(self.shim.kept):
+            self.shim.forget(name)
+
     def open(self, path, pid=1, uid=0, flags=f.O_RDWR, scheme=None):
         asked = Asked(uid, pid)
         return (scheme or self.scheme).openat(ROOT, path, flags, 0, asked).handle

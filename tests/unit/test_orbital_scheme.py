@@ -29,7 +29,9 @@ RED = struct.pack("<I", 0xFFFF0000)
 
 @pytest.fixture
 def desk():
-    return Desk()
+    made = Desk()
+    yield made
+    made.close()
 
 
 def events(desk, handle):
@@ -441,14 +443,15 @@ def test_the_window_that_was_opened_first_is_so_in_the_next_life(desk):
     assert windows[0].seen > windows[1].seen
 
 
-def test_windows_with_the_longest_names_and_titles_are_all_written_down():
-    desk = Desk()
+def test_windows_with_the_longest_names_and_titles_are_all_written_down(desk):
     for pid in range(-(-WINDOWS_MOST // OF_A_PROGRAM)):
         for _ in range(OF_A_PROGRAM):
             handle = desk.open("q" + "\1" * 4000 + "/0/0/t", pid=pid)
             desk.write(handle, b"T," + b"\1" * MAX_TITLE)
     desk.clients.save()
-    assert len(Desk(desk.shim).clients) == WINDOWS_MOST
+    after = Desk(desk.shim)
+    assert len(after.clients) == WINDOWS_MOST
+    after.close()
 
 
 def test_a_window_that_was_not_written_down_comes_back_by_its_handle(desk):
