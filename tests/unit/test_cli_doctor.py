@@ -30,7 +30,7 @@ def machine(tmp_path: Path) -> Machine:
         program=lambda name: f"/usr/bin/{name}",
         ask=lambda command: "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\n",
         package=lambda name: packages / name,
-        library=lambda name: True,
+        can_load=lambda name: True,
         try_fuse=lambda: 38,
     )
 
@@ -98,10 +98,10 @@ def test_what_windows_sound_and_keyboards_need_is_looked_for(machine: Machine) -
 
 
 def test_without_pixman_orbital_cannot_draw(machine: Machine) -> None:
-    none = replace(machine, library=lambda name: False)
+    none = replace(machine, can_load=lambda name: False)
     is_(extras.screen(none), "warn", extras.PIXMAN, "apt install libpixman-1-0")
-    assert Machine().library("libc.so.6")
-    assert not Machine().library("libof-no-machine.so.9")
+    assert Machine().can_load("libc.so.6")
+    assert not Machine().can_load("libof-no-machine.so.9")
 
 
 # -- lab -------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ _INPUT: Final = {"evdev": "keyboards and mice"}
 
 def screen(machine: Machine) -> Finding:
     """Look for what Orbital and its programs draw with."""
-    if not machine.library(PIXMAN):
+    if not machine.can_load(PIXMAN):
         return warn(
             "screen", f"no {PIXMAN}: Orbital cannot draw", "apt install libpixman-1-0 on Debian"
         )

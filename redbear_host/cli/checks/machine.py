@@ -71,7 +71,7 @@ def _package(name: str) -> Path | None:
     return Path(next(iter(places))) if places else None
 
 
-def _library(name: str) -> bool:
+def _can_load(name: str) -> bool:
     try:
         ctypes.CDLL(name)
     except OSError:
@@ -109,7 +109,7 @@ class Machine:
     program: Callable[[str], str | None] = shutil.which
     ask: Callable[[Sequence[str]], str] = _ask  # runs a program, returns what it says
     package: Callable[[str], Path | None] = _package  # where an import would find a package
-    library: Callable[[str], bool] = _library  # whether a shared library can be loaded
+    can_load: Callable[[str], bool] = _can_load  # whether a shared library can be loaded
     try_fuse: Callable[[], int] = _try_fuse  # mounts for a moment; returns FUSE's minor version
 
     @classmethod
