@@ -10,7 +10,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -71,16 +72,23 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield it
 
 
-@pytest.fixture(params=["file", "ramfs"])
-def place(request: pytest.FixtureRequest, up: Up) -> Iterator[Path]:
+@contextmanager
+def place_in(scheme: str, up: Up) -> Iterator[Path]:
     """An empty folder in the scheme, which must be empty again, or removable, in the end."""
-    folder = up.mount / request.param / "place"
+    folder = up.mount / scheme / "place"
     folder.mkdir()
     yield folder
     shutil.rmtree(folder)
     assert not folder.exists()
-    daemon = "filed" if request.param == "file" else "ramfs"
+    daemon = "filed" if scheme == "file" else "ramfs"
     assert "Traceback" not in up.log(daemon), up.log(daemon)
+
+
+@pytest.fixture(params=["file", "ramfs"])
+def place(request: pytest.FixtureRequest, up: Up) -> Iterator[Path]:
+    """`place_in` each of the two."""
+    with place_in(request.param, up) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +131,24 @@ def facts(folder: Path) -> list[str]:
 
 
 @pytest.mark.timeout(240)
-def test_stress_ng_finds_no_fault(place: Path) -> None:
+def test_stress_ng_finds_no_fault(up: Up) -> None:
     excluded = ",".join((*NOT_ABOUT_THIS_FILE_SYSTEM, *NOT_FOR_FUSE_FILES))
-    said = run(
-        *("stress-ng", "--class", "filesystem", "--sequential", 1, "--timeout", 1, "--verify"),
-        *("--exclude", excluded, "--temp-path", place, "--copy-file-bytes", "128m"),
-        *("--hdd-bytes", "64m", "--iomix-bytes", "64m", "--fallocate-bytes", "64m"),
-        timeout=200,
-    )
-    assert "fail:" not in said
-    assert " successful run completed" in said
+
+    def stress(place: Path) -> str:
+        return run(
+            *("stress-ng", "--class", "filesystem", "--sequential", 1, "--timeout", 1, "--verify"),
+            *("--exclude", excluded, "--temp-path", place, "--copy-file-bytes", "128m"),
+            *("--hdd-bytes", "64m", "--iomix-bytes", "64m", "--fallocate-bytes", "64m"),
+            timeout=200,
+        )
+
+    # Both at once: each stressor has its second, whatever it shares the processors with.
+    with place_in("file", up) as file, place_in("ramfs", up) as ramfs:
+        with ThreadPoolExecutor() as pool:
+            said = list(pool.map(stress, (file, ramfs)))
+        for one in said:
+            assert "fail:" not in one
+            assert " successful run completed" in one
 
 
 def test_tar_packs_and_unpacks_what_it_was_given(place: Path, tree: Path, tmp_path: Path) -> None:

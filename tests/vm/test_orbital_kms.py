@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,7 @@ def test_orbital_on_linuxs_cards(shim, monitor):
     eventually(lambda: ACTIVE.read_text() == "tty1\n")
     eventually(lambda: pixel(monitor, "gpu", 301, 301) != RED)
     tty = os.open("/dev/tty1", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    termios.tcflush(tty, termios.TCIFLUSH)  # what was typed there before, while nobody read it
     monitor.tap("x")
     monitor.tap("ret")
     assert select.select([tty], [], [], 20)[0]
