@@ -8,13 +8,32 @@ python=${PYTHON:-/usr/bin/python3}
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 3; }
 
+# Print the lines, as `name` or `name|name`, of which nothing is installed.
 missing_packages() {
-    wanted=$(sed 's/[ \t]*#.*//; /^$/d' tools/debian-packages.txt)
-    # shellcheck disable=SC2086  # one word per package
-    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' $wanted 2>/dev/null |
+    wanted=$(sed 's/[ \t]*#.*//; s/[ \t]*|[ \t]*/|/g; /^$/d' tools/debian-packages.txt)
+    # shellcheck disable=SC2046  # one word per package
+    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' $(echo "$wanted" | tr '|' ' ') 2>/dev/null |
         awk -v wanted="$wanted" '
             $1 == "ii" || $1 == "hi" { have[$2] }
-            END { n = split(wanted, p); for (i = 1; i <= n; i++) if (!(p[i] in have)) print p[i] }'
+            END {
+                lines = split(wanted, line)
+                for (i = 1; i <= lines; i++) {
+                    found = 0
+                    for (n = split(line[i], name, "|"); n; n--) found += name[n] in have
+                    if (!found) print line[i]
+                }
+            }'
+}
+
+# Print of each line the first package that this Debian has, or the first if it has none.
+choose_packages() {
+    for line in "$@"; do
+        for name in $(echo "$line" | tr '|' ' '); do
+            apt-cache show "$name" >/dev/null 2>&1 && break
+            name=${line%%|*}
+        done
+        printf '%s ' "$name"
+    done
 }
 
 install_debian_packages() {
@@ -23,18 +42,20 @@ install_debian_packages() {
             die "this is not a Debian machine: install by hand what tools/debian-packages.txt names"
         return
     fi
-    packages=$(missing_packages | tr '\n' ' ')
-    [ -n "$packages" ] || return 0
+    missing=$(missing_packages)
+    [ -n "$missing" ] || return 0
     [ "$(dpkg --print-architecture)" = amd64 ] ||
         die "the labs run on amd64 machines, not on $(dpkg --print-architecture)"
     root=
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null ||
-            die "no sudo here: as root, type: apt-get install --no-install-recommends $packages"
+            die "no sudo here: as root, type: apt-get install --no-install-recommends $(choose_packages $missing)"
         root=sudo
     fi
-    say "installing Debian packages: $packages"
     $root apt-get update -qq
+    # shellcheck disable=SC2086  # one word per line
+    packages=$(choose_packages $missing)
+    say "installing Debian packages: $packages"
     # shellcheck disable=SC2086  # one word per package
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o Dpkg::Use-Pty=0 $packages </dev/null >build/apt.log 2>&1 || {
