@@ -28,11 +28,13 @@ missing_packages() {
 # Print of each line the first package that this Debian has, or the first if it has none.
 choose_packages() {
     for line in "$@"; do
-        for name in $(echo "$line" | tr '|' ' '); do
-            apt-cache show "$name" >/dev/null 2>&1 && break
-            name=${line%%|*}
-        done
-        printf '%s ' "$name"
+        chosen=${line%%|*}
+        case $line in *\|*)
+            for name in $(echo "$line" | tr '|' ' '); do
+                apt-cache show "$name" >/dev/null 2>&1 && chosen=$name && break
+            done ;;
+        esac
+        printf '%s ' "$chosen"
     done
 }
 

@@ -39,7 +39,7 @@ class Mixer:
             if len(second):
                 self._add(second, middle, gain)
             mixed.append((stream, middle + len(second)))
-        if len(mixed) > 1 and (total.max() > 32767 or total.min() < -32768):
+        if len(mixed) > 1 and (np.max(total) > 32767 or np.min(total) < -32768):
             self.clipped += 1
             np.clip(total, -32768, 32767, out=total)
         return total.astype("<i2").tobytes(), mixed

@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -310,7 +311,8 @@ def test_what_swaps_a_directory_for_a_link_during_walks_wins_nothing(served: Ser
             linux.syscall(swap, *names, _RENAME_EXCHANGE)
     try:
         seen: dict[object, int] = {}
-        for _ in range(5000):
+        deadline = time.monotonic() + 30
+        while sum(seen.values()) < 5000 or (len(seen) < 2 and time.monotonic() < deadline):
             try:
                 handle = served.open("in/file", f.O_RDONLY)
             except Refused as refused:
@@ -519,7 +521,7 @@ def test_the_volume_is_the_hosts(served: Served) -> None:
 
 
 def test_facts_round_blocks_up_and_hide_block_devices() -> None:
-    made = (0o060644, 5, 6, 1, 7, 8, 100, 1, 2, 3, 1.5, 2.5, 3.5, 0, 0, 0)
+    made = (0o060644, 5, 6, 1, 7, 8, 100, 1, 2, 3, 1.5, 2.5, 3.5)
     found = os.stat_result(
         made,
         {"st_blksize": 4096, "st_blocks": 1, "st_atime_ns": 0, "st_mtime_ns": 0, "st_ctime_ns": 0},

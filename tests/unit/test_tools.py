@@ -82,6 +82,20 @@ def test_setup_installs_only_the_packages_that_are_missing(machine: Machine) -> 
     assert install.endswith(" fio xxd")
 
 
+def test_setup_takes_of_a_packages_names_the_one_that_this_debian_has(machine: Machine) -> None:
+    (machine.folder / "tree/tools/debian-packages.txt").write_text(
+        "fio            # here\n"
+        "old-1 | old-2  # the second is here\n"
+        "new-1 | new-2 | new-3  # the second is known\n"
+        "odd-1|odd-2    # nobody knows either\n"
+    )
+    machine.program("dpkg-query", "echo 'ii  fio'\necho 'ii  old-2'\necho 'un  new-3'\n")
+    machine.program("apt-cache", '[ "$2" = new-2 ]\n')
+    run = machine.run("setup.sh", PYTHON="/nonexistent/python")
+    assert "setup: installing Debian packages: new-2 odd-1" in run.stdout
+    assert machine.log.read_text().splitlines()[1].endswith(" new-2 odd-1")
+
+
 def test_setup_leaves_apt_alone_when_nothing_is_missing(machine: Machine) -> None:
     machine.run("setup.sh", PYTHON="/nonexistent/python")
     assert machine.log.read_text() == ""
