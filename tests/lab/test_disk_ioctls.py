@@ -135,7 +135,7 @@ def test_nvme_cli_works_once_it_takes_the_file_for_a_device(nvme, tmp_path):
     cli = ["env", f"LD_PRELOAD={library}", "nvme"]
     told = fields(tool(*cli, "id-ctrl", nvme))
     assert (told["sn"], told["mn"], told["fr"]) == (NVME_SERIAL, NVME_MODEL, os_firmware(nvme))
-    assert "323 Kelvin" in tool(*cli, "smart-log", nvme)
+    assert re.search(r"323 Kelvin|\(323 K\)", tool(*cli, "smart-log", nvme))  # nvme-cli 2.3, 2.13
     assert fields(tool(*cli, "id-ns", "-n", "1", nvme))["nsze"] == "0x4000"
     refused = tool(*cli, "format", "--force", "-n", "1", nvme, status=1)
     assert "Operation not permitted" in refused
@@ -150,9 +150,10 @@ def test_sg_inq_names_both(request, kind, vendor, model, serial):
     told = fields(tool("sg_inq", path))
     assert told["Vendor identification"] == vendor
     assert told["Product identification"] == model
-    assert told["Unit serial number"] == serial
+    assert told.get("Unit serial number", serial) == serial  # sg3-utils 1.48 leaves it out here
     assert told["Product revision level"] == (os_firmware(path) if kind == "nvme" else "14")[-4:]
-    assert fields(tool("sg_inq", "-p", "0x80", path))["Unit serial number"] == serial
+    told = fields(tool("sg_inq", "-p", "0x80", path))
+    assert serial in (told.get("Unit serial number"), told.get("Product serial number"))
     identification = tool("sg_vpd", "-p", "di", path)
     assert serial in identification
     assert vendor in identification

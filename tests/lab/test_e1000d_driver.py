@@ -32,7 +32,10 @@ def both_ways(rig: Rig, frames: list[bytes], batch: int = 32) -> None:
         assert rig.hear(len(part)) == [padded(content) for content in part]
         for content in part:
             assert rig.peer.send(content)
-        assert rig.wait(len(part)) == [padded(content) for content in part]
+        # QEMU's 82540EM pads what is too short for Ethernet as it comes in; since 8.1 it does not.
+        came = rig.wait(len(part))
+        assert list(map(padded, came)) == [padded(content) for content in part]
+        assert all(len(it) in (len(content), 60) for it, content in zip(came, part, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,10 @@ def test_a_target_on_a_disks_file_is_as_good_as_on_a_plain_file(tmp_path):
     image.write_bytes(bytes(8 << 20))
     with Up(tmp_path, "--lab", f"nvme:file={image},serial=RBTGT") as up:
         found = conform(up.disk / "1")
-    assert found == EXPECTED
+    expected = EXPECTED
+    if found.keys() != EXPECTED.keys():  # another libiscsi, with other tests
+        plain = tmp_path / "plain"
+        plain.write_bytes(bytes(8 << 20))
+        expected = conform(plain)
+    assert found == expected
     assert sum(end == "pass" for end in found.values()) > 100

@@ -79,7 +79,7 @@ def test_vi_edits_a_file(here, tmp_path):
     vi = ("env", "TERM=vt100", "vi", file.name)
     with here.program("orbterm", "--", *vi, cwd=tmp_path) as term:
         number, *_ = here.window("env")
-        here.wait(lambda: shows(here, number, 23, '"letter" [New]'))
+        here.wait(lambda: shows(here, number, 23, '"letter" [New'))
         here.type("iDear Orbital,\nit works.\x1b")
         here.wait(lambda: shows(here, number, 1, "it works"))
         here.type(":wq\n")
