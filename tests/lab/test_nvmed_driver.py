@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import random
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from nvmed_rig import TIMEOUT, started
+from qemu_version import qemu_version
 
 from daemons.nvmed.regs import AsyncEvent, AsyncEventType, CriticalWarning, Feature
 from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.hw.ports import InterruptKind
 from redbear_host.lab.devices import parse
-from redbear_host.lab.qemu import BINARY
 
 MIB = 1 << 20
 NODE = "d0"
@@ -213,15 +210,6 @@ def test_a_held_command_ends_after_a_reset_and_later_ones_work(tmp_path: Path) -
         assert rig.read(1, 512) == (0, path.read_bytes()[512:1024])
         assert rig.write(1, b"\x77" * 512) == 0
     assert path.read_bytes()[512:1024] == b"\x77" * 512
-
-
-def qemu_version() -> tuple[int, ...]:
-    if shutil.which(BINARY) is None:
-        return ()  # the rig says so, or fails in CI
-    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"version (\d+)\.(\d+)", said.stdout)
-    assert found, said.stdout
-    return tuple(map(int, found.groups()))
 
 
 @pytest.mark.skipif(
