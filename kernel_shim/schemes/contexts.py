@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kernel_shim.schemes.processes import Process, look
 
@@ -23,10 +24,9 @@ class Context:
 
 def contexts(run_dir: Path) -> list[Context]:
     """Read who is there from the run directory's state, sorted by pid."""
-    try:
-        state = json.loads((run_dir / "state.json").read_bytes())
-    except (OSError, ValueError):
-        return []  # it is being taken down
+    state = _state(run_dir)
+    if not state:
+        return []
     found = []
     supervisor = look(state["pid"])
     if supervisor is not None:
@@ -45,3 +45,18 @@ def contexts(run_dir: Path) -> list[Context]:
                 )
             )
     return sorted(found, key=lambda one: one.process.pid)
+
+
+def drivers(run_dir: Path) -> dict[str, str]:
+    """Return the devices that daemons drive and who drives each, also while it is started again."""
+    daemons = _state(run_dir).get("daemons", ())
+    return {daemon["device"]: daemon["name"] for daemon in daemons if daemon["device"]}
+
+
+def _state(run_dir: Path) -> dict[str, Any]:
+    """Read what the supervisor last wrote; nothing while it is taking everything down."""
+    try:
+        state: dict[str, Any] = json.loads((run_dir / "state.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return state

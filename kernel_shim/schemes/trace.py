@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar, Final, Protocol
 
-from kernel_shim.schemes.contexts import contexts
+from kernel_shim.schemes.contexts import drivers
 from kernel_shim.schemes.kernel import Kernel, SchemeNote
 from kernel_shim.schemes.processes import leader
 from kernel_shim.schemes.traffic import operation
@@ -206,11 +206,8 @@ class TraceScheme(Scheme):
 
     def _devices(self) -> dict[str, str]:
         """Return the names of devices that daemons drive, and the daemons."""
-        return {
-            display_name(Bdf.parse(context.device)): context.name
-            for context in contexts(self._kernel.run_dir)
-            if context.device
-        }
+        found = drivers(self._kernel.run_dir)
+        return {display_name(Bdf.parse(device)): name for device, name in found.items()}
 
     def openat(
         self, parent: int, path: str, flags: int, fcntl_flags: int, request: Request

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +160,7 @@ def test_a_card_killed_while_it_plays_goes_on_with_a_short_gap_and_nothing_old(
     gap = max(after - before for before, after in pairwise(ends))
     heard = numbers(read_wav(tmp_path / "out.wav")[1])
     if replays():
-        heard = [it for it, most in zip(heard, accumulate(heard, max), strict=True) if it == most]
+        heard = sorted(set(heard))
     steps = [after - before for before, after in pairwise(heard)]
     lost = [step - 1 for step in steps if step != 1]
     print(f"longest time between two writes {gap * 1000:.0f} ms, frames lost {lost}")

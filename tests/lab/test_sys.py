@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -413,6 +414,20 @@ def test_a_trace_that_ends_while_its_device_comes_up_is_not_traced_on(up):
     restarted(up, "nvmed", before + 2)  # with the trace, and without
     with open(up.disk / "1", "rb", buffering=0) as file:
         assert len(os.pread(file.fileno(), 4096, 0)) == 4096
+
+
+def test_a_device_can_be_traced_while_its_daemon_is_started_again(up):
+    # `cat` opens the file, for which the daemon is started again, and then asks what it has opened.
+    name = up.disk.name.removeprefix("disk.").removesuffix("-nvme")
+    for _ in range(3):
+        before = up.daemon("nvmed")
+        os.kill(before["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while now := up.daemon("nvmed"):
+            assert (up.mount / "trace" / name).exists()
+            if now["state"] == "ready" and now["restarts"] > before["restarts"]:
+                break
+            assert time.monotonic() < deadline
 
 
 def restarted(up, name, times):
