@@ -30,7 +30,7 @@ from typing import (
     runtime_checkable,
 )
 
-from redbear_host.errors import Stuck
+from redbear_host.errors import DeviceError, Stuck
 
 __all__ = [
     "RC",
@@ -352,12 +352,15 @@ class Block:
         cls.end, cls.align = end, align
 
     def __init__(self, mmio: Mmio, base: int = 0) -> None:
-        """Bind every register to `mmio`, which must hold the whole block from `base` on."""
+        """Bind every register to `mmio`, which must hold the whole block from `base` on.
+
+        `DeviceError` for a window that is too small: how large it is the device says.
+        """
         name = type(self).__name__
         if base < 0 or base % self.align:
             raise ValueError(f"{name} at {base:#x} is not aligned to {self.align} bytes")
         if base + self.end > mmio.size:
-            raise ValueError(f"{name} needs {base + self.end:#x} bytes, not {mmio.size:#x}")
+            raise DeviceError(f"{name} needs {base + self.end:#x} bytes, not {mmio.size:#x}")
         self.mmio: Final = mmio
         for name, reg in vars(type(self)).items():
             if isinstance(reg, _Reg):

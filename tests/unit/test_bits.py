@@ -346,9 +346,9 @@ def test_a_base_that_misaligns_a_register_is_refused(base: int) -> None:
 def test_a_window_too_small_for_the_block_is_refused() -> None:
     assert Bank.end == 0x1C
     Bank(Ram(0x1C))
-    with pytest.raises(ValueError, match="needs 0x1c bytes, not 0x1b"):
+    with pytest.raises(DeviceError, match="needs 0x1c bytes, not 0x1b"):
         Bank(Ram(0x1B))
-    with pytest.raises(ValueError, match="needs 0x5c bytes"):
+    with pytest.raises(DeviceError, match="needs 0x5c bytes"):
         Bank(Ram(0x5B), 0x40)
 
 
