@@ -81,5 +81,6 @@ def virtio_gpu(device: LabDevice, _image: Callable[[int], object], slot: int) ->
     outputs = device.number("outputs", 1, 1, OUTPUTS_MOST)
     vectors = device.number("vectors", _VECTORS, 0, _VECTORS_MOST)
     more = f",max_outputs={outputs},vectors={vectors}{_edid(device)}{_size(device)}"
-    told = f"virtio-gpu-pci,id=gpu{slot},addr={slot:#x},romfile=,disable-legacy=on{more}"
+    modern = "disable-legacy=on,iommu_platform=on"
+    told = f"virtio-gpu-pci,id=gpu{slot},addr={slot:#x},romfile=,{modern}{more}"
     return [*_monitor(device), "-device", told]

@@ -80,7 +80,8 @@ class Rig:
 def started(
     *more: str, options: str = "", kind: InterruptKind = InterruptKind.MSIX
 ) -> Iterator[Rig]:
-    device = f"virtio-gpu-pci,id=gpu0,addr=4,disable-legacy=on,romfile=,xres=320,yres=200{options}"
+    modern = "disable-legacy=on,iommu_platform=on"
+    device = f"virtio-gpu-pci,id=gpu0,addr=4,{modern},romfile=,xres=320,yres=200{options}"
     with qemu_rig.machine([*more, "-device", device]) as machine:
         rig = Rig(machine, kind)
         try:

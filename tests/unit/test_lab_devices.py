@@ -72,8 +72,8 @@ def test_a_graphics_card_is_told_to_qemu_with_all_its_keys() -> None:
     told = parse("virtio-gpu:xres=800,yres=600,outputs=2,qmp=/a,,b").arguments(Path("/x"), 5)
     assert told == [
         "-qmp", "unix:/a,,b,server=on,wait=off",
-        "-device", "virtio-gpu-pci,id=gpu5,addr=0x5,romfile=,disable-legacy=on,max_outputs=2,"
-        "vectors=3,edid=on,xres=800,yres=600",
+        "-device", "virtio-gpu-pci,id=gpu5,addr=0x5,romfile=,disable-legacy=on,"
+        "iommu_platform=on,max_outputs=2,vectors=3,edid=on,xres=800,yres=600",
     ]  # fmt: skip
 
 

@@ -110,7 +110,9 @@ class Transport:
     def negotiate(self, wanted: Collection[int], needed: Collection[int] = ()) -> frozenset[int]:
         """Take what it offers of `wanted`, and VERSION_1 and ACCESS_PLATFORM; return all of it.
 
-        `DeviceError` if something `needed` is missing, or it does not agree.
+        `DeviceError` if something `needed` is missing, or it does not agree.  Without
+        ACCESS_PLATFORM it takes addresses for the machine's own and goes past the IOMMU (6.1):
+        what we give it are the IOMMU's, and there lies somebody else's memory.
         """
         common = self._common
         common.DEVICE_STATUS.write(Status(ACKNOWLEDGE=True))
@@ -124,6 +126,11 @@ class Transport:
         for bit in (Feature.VERSION_1, *needed):
             if bit not in taken:
                 raise DeviceError(f"{self._name} does not offer feature {int(bit)}")
+        if Feature.ACCESS_PLATFORM not in taken:
+            raise DeviceError(
+                f"{self._name} would reach memory past the IOMMU: it does not offer feature "
+                f"{int(Feature.ACCESS_PLATFORM)} (QEMU's does with iommu_platform=on)"
+            )
         mask = sum(1 << bit for bit in taken)
         for half in (0, 1):
             common.DRIVER_FEATURE_SELECT.write(Word(VALUE=half))
