@@ -29,6 +29,7 @@ class _Sent(NamedTuple):
     type: int
     expected: int  # 0: the cursor queue says nothing but that it is done
     then: Then | None
+    since: float  # when it was queued
 
 
 class Commands:
@@ -44,7 +45,6 @@ class Commands:
         if self._queues[Queue.CONTROL].places < PLACES_LEAST:
             raise DeviceError(f"{name} takes {self._queues[Queue.CONTROL].places} requests at once")
         self._due: Final = [False, False]
-        self._progress = 0.0  # when a command ended last, or nothing was in flight
         self.errors = 0
 
     def attach(self, vectors: int) -> None:
@@ -55,7 +55,6 @@ class Commands:
             vector = min(1 + number, vectors - 1) if vectors else None
             self._transport.add_queue(number, queue, vector)
         self._due[:] = [False, False]
-        self._progress = self._clock.now()
 
     def room(self, queue: Queue = Queue.CONTROL) -> int:
         """Return how many more requests there is room for."""
@@ -70,13 +69,11 @@ class Commands:
     ) -> None:
         """Queue a request, for which there is room."""
         ours = self._queues[queue]
-        if not ours.in_flight and not self.in_flight:
-            self._progress = self._clock.now()
         place = ours.take()
         record.store(place.request)
         kind = int.from_bytes(place.request[:4], "little")
         answer = 0 if queue is Queue.CURSOR else expected
-        ours.put(place, record.size, _Sent(kind, answer, then))
+        ours.put(place, record.size, _Sent(kind, answer, then, self._clock.now()))
         self._due[queue] = True
 
     def flush_queue(self) -> None:
@@ -98,7 +95,6 @@ class Commands:
         """
         for queue in self._queues:
             for sent, response in queue.done():
-                self._progress = self._clock.now()
                 fine = self._check(sent, response)
                 if sent.then is not None:
                     sent.then(response if fine else None)
@@ -119,8 +115,9 @@ class Commands:
         return False
 
     def is_stuck(self, now: float) -> bool:
-        """Tell whether a request waits for too long."""
-        return bool(self.in_flight) and now - self._progress > TIMEOUT_S
+        """Tell whether a request waits for too long, whatever becomes of the others."""
+        waiting = (sent for queue in self._queues for sent in queue.waiting())
+        return any(now - sent.since > TIMEOUT_S for sent in waiting)
 
     def wait(self, within: float) -> bool:
         """Hand over what is queued and look until all has ended; False if it takes too long."""

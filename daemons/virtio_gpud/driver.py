@@ -145,6 +145,9 @@ class Card:
 
     def gone(self) -> None:
         """Hear that the card has left."""
+        if self.state is State.GONE:
+            return
+        log.error("%s has left", self._name)
         self.state = State.GONE
         for output in self._outputs:
             output.size, output.preferred, output.modes = (0, 0), (0, 0), []
@@ -168,7 +171,7 @@ class Card:
             self._config.EVENTS_CLEAR.write(Events(DISPLAY=True))
             self.counters.changes += 1
             self._ask()
-        elif self._ask_again and not self._asking:
+        elif self._ask_again and not self._asking and self._commands.room() > SETUP:
             self._ask()
         for output in self._outputs:
             if output.refused:
@@ -186,7 +189,8 @@ class Card:
         try:
             status = self._transport.status
         except Gone:
-            return  # the landing says so as well
+            self.gone()  # the landing need not say so: there may be nobody who tells it
+            return
         if status.NEEDS_RESET:
             self._recover("it asks for a reset")
             return
@@ -211,6 +215,9 @@ class Card:
         self._function.set_bus_master(False)
         try:
             self._begin()
+        except Gone:
+            self.gone()
+            return
         except DeviceError as error:
             self._fail(str(error))
             return
@@ -284,7 +291,6 @@ class Card:
             output.preferred = (-1, -1)  # ask again, and find that it is another
             self._ask_again = True
             return
-        self._resize(output, *output.preferred)
         if self._has_edid and any(output.preferred):
 
             def have(response: memoryview | None) -> None:
@@ -292,6 +298,8 @@ class Card:
 
             asked = GetEdid(type=Type.GET_EDID, scanout=output.number)
             self._commands.send(asked, have, Type.OK_EDID)
+        # Last: who hears of another size may show a cursor at once, which takes what room is left.
+        self._resize(output, *output.preferred)
 
     def _have_edid(self, output: Output, response: memoryview | None) -> None:
         if response is None or len(response) < EdidHead.size:

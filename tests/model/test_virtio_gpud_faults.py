@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from daemons.virtio_gpud.driver import Card, State
 from redbear_host.classes.screen import Area
 from redbear_host.errors import DeviceError, Gone
+from redbear_host.hw.pci.capability import capabilities
 from redbear_host.hw.ports import InterruptKind
 from redbear_host.models.clock import FakeClock
 from redbear_host.models.function import Slot
@@ -320,6 +322,51 @@ def test_a_card_that_vanishes_reads_as_all_ones(bench: Bench) -> None:
     bench.card.stop()
 
 
+def test_a_card_that_reads_as_all_ones_has_left_though_nobody_says_so(bench: Bench) -> None:
+    bench.model.faults.append(Fault(Misdeed.VANISH))
+    assert bench.draw(picture(1))
+    assert not bench.draw(picture(2))  # its client waits now
+    bench.pass_time(1)
+    assert bench.card.state is State.GONE
+    assert bench.changed[-1:] == [0]  # which has it try again
+    assert bench.draw(picture(2))
+
+
+def test_one_lost_request_among_others_that_end_is_found_as_well(bench: Bench) -> None:
+    bench.card.set_cursor(0, bytes(64 * 64 * 4), 0, 0)
+    bench.deliver()
+    bench.model.faults.append(Fault(Misdeed.LOSE, type=TRANSFER))
+    assert bench.draw(picture(1))
+    for x in range(60):  # somebody moves the mouse all the time
+        bench.card.move_cursor(0, x, x, True)
+        bench.deliver()
+        bench.pass_time(0.1)
+    assert bench.card.counters.resets == 1
+    assert bench.draw(picture(2))
+    assert bench.seen() == picture(2)
+    bench.check()
+
+
+@pytest.mark.parametrize("held", range(20, 30))
+def test_however_full_its_queue_is_a_new_size_and_a_cursor_find_room(
+    bench: Bench, held: int
+) -> None:
+    image = bytes(n & 0xFF for n in range(64 * 64 * 4))
+    bench.card.on_changed = lambda display: bench.card.set_cursor(display, image, 0, 0)
+    bench.model.faults.append(Fault(Misdeed.HOLD, type=TRANSFER, times=held))
+    assert bench.draw(picture(1), *(Area(n, 0, 1, 1) for n in range(held)))
+    bench.model.connect(0, 72, 56)
+    bench.deliver()
+    bench.model.release()
+    bench.deliver()
+    bench.pass_time(1)
+    bench.card.move_cursor(0, 0, 0, True)
+    bench.deliver()
+    assert bench.card.size(0) == (72, 56)
+    assert bench.model.pictures.cursors[0].image == image
+    assert bench.card.counters.resets == 0
+
+
 @pytest.mark.parametrize("misdeed", [Misdeed.HANG, Misdeed.JUMP, Misdeed.VANISH])
 def test_a_start_that_fails_says_so(misdeed: Misdeed) -> None:
     bench = Bench()
@@ -349,6 +396,34 @@ def test_a_device_without_the_features_is_refused() -> None:
     bench.model.features = 0
     with pytest.raises(DeviceError, match="feature"):
         bench.card.start()
+
+
+def test_a_device_that_would_reach_memory_past_the_iommu_is_refused() -> None:
+    bench = Bench()
+    bench.model.features &= ~model.ACCESS_PLATFORM
+    with pytest.raises(DeviceError, match="IOMMU"):
+        bench.card.start()
+    assert not bench.slot.config.bus_master
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("offset", "length"), [(model.SIZE, 0), (0xFFFF_FFFC, 0x10), (0xFFFF_FFFC, 0), (2, 0x40)]
+)
+def test_a_device_whose_structures_lie_outside_its_registers_is_refused(
+    kind: int, offset: int, length: int
+) -> None:
+    bench = Bench()
+    config = bench.slot.config
+    (at,) = (
+        it.offset
+        for it in capabilities(config)
+        if it.id == 0x09 and config.read8(it.offset + 3) == kind
+    )
+    config._raw[at + 8 : at + 16] = struct.pack("<II", offset, length)
+    with pytest.raises(DeviceError):
+        Card(bench.function, bench.clock, bench.kind, 3).start()
+    assert not config.bus_master
 
 
 FAULTS = st.lists(

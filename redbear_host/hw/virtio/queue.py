@@ -10,6 +10,7 @@ reset of the device helps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from redbear_host.errors import DeviceError
@@ -120,6 +121,10 @@ class SplitQueue(Generic[T]):
     def in_flight(self) -> int:
         """How many requests the device has not ended."""
         return self.places - len(self._free)
+
+    def waiting(self) -> Iterator[T]:
+        """Go through the tags of the requests that the device has not ended."""
+        return (tag for tag in self._tags if tag is not None)
 
     def take(self) -> Place:
         """Return a free place, to be filled before `put`; `IndexError` if there is none."""

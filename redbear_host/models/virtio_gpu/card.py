@@ -226,6 +226,8 @@ class VirtioGpu:
             self._end(queue, chain, answer)
         elif misdeed is Misdeed.HOLD:
             self._held.append(lambda: self._do(queue, chain))
+        elif misdeed is Misdeed.LOSE:
+            pass
         elif misdeed in (Misdeed.HANG, Misdeed.NEEDS_RESET):
             self._dead = True
             self._status |= NEEDS_RESET * (misdeed is Misdeed.NEEDS_RESET)

@@ -15,6 +15,7 @@ class Misdeed(Enum):
     JUMP = auto()  # move the used index on by `value` more
     HOLD = auto()  # end it only when it is released
     LOSE_INTERRUPT = auto()  # end it, but do not interrupt
+    LOSE = auto()  # never end it, and go on with all others
     HANG = auto()  # end nothing any more, until a reset
     NEEDS_RESET = auto()  # end nothing, and ask for a reset
     GARBAGE = auto()  # fill the response with ones, behind its header
