@@ -39,6 +39,7 @@ from daemons.nvmed.regs import (
     Shutdown,
     ShutdownStatus,
     Structure,
+    head_doorbell,
 )
 from daemons.nvmed.status import describe
 from redbear_host.bits import Clock
@@ -50,6 +51,7 @@ Story: TypeAlias = Generator[None, None, T]
 
 DEPTH: Final = 32  # admin queue entries
 READY_UNIT_S: Final = 0.5  # what CAP.TO and CRTO count
+READY_MOST_S: Final = 300.0  # CRTO can name nine hours
 MOST_NAMESPACES: Final = 1024  # more would be a device that lists for ever
 
 _log = logging.getLogger(__name__)
@@ -74,9 +76,16 @@ class Admin:
             raise Gone(f"controller {self._address} does not answer")
         if not self.cap.CSS_NVM:
             raise DeviceError(f"controller {self._address} has no NVM command set: {self.cap!r}")
+        bell = head_doorbell(0, self.cap)
+        if bell + 4 > mmio.size:
+            raise DeviceError(
+                f"controller {self._address} has {mmio.size:#x} bytes of registers, and its first "
+                f"doorbell at {bell:#x}"
+            )
         # The smallest page it takes: then a short transfer needs the least memory.
         self.page: Final = PAGE << self.cap.MPSMIN
-        self.patience: Final = READY_UNIT_S * max(1, self.cap.TO, self._ready_timeout())
+        units = max(1, self.cap.TO, self._ready_timeout())
+        self.patience: Final = min(READY_UNIT_S * units, READY_MOST_S)
         self.queue: Final = AdminQueue(DEPTH, function.dma, mmio, self.cap, self.page)
         self._answer: Final = function.dma.alloc(self.page, align=self.page)
 
@@ -198,6 +207,8 @@ class Admin:
             PRP1=self._answer.iova,
             CDW10=IdentifyDw10(CNS=structure).raw,
         )
+        # Or a controller that is done and has brought nothing would repeat its last answer.
+        self._answer.view[: IdentifyController.size] = bytes(IdentifyController.size)
         yield from self.require(sqe)
         return bytes(self._answer.view[: IdentifyController.size])
 

@@ -12,6 +12,7 @@ from daemons.nvmed.state import State
 from redbear_host.abi import errno as e
 from redbear_host.errors import DeviceError
 from redbear_host.models.nvme import Fault, Media, Misdeed
+from redbear_host.models.nvme.rings import Sqe
 
 READ, WRITE, FLUSH, IDENTIFY, SET_FEATURES, ABORT = 0x02, 0x01, 0x00, 0x06, 0x09, 0x08
 BLOCK = b"\x5a" * 512
@@ -510,3 +511,19 @@ def test_a_client_that_tries_again_for_ever_does_not_hang_the_driver() -> None:
     disk.read(0, 1, chunk, again)
     bench.wait(TIMEOUT)
     assert 1 <= tries <= 5
+
+
+def test_identify_that_brings_nothing_is_not_answered_by_the_one_before() -> None:
+    bench = Bench({1: Media(), 2: Media(), 3: Media()})
+    execute, asked = bench.model.admin.execute, []
+
+    def second_is_short(sqe: Sqe) -> tuple[int, int]:
+        if sqe.opcode == IDENTIFY and sqe.nsid == 2 and not sqe.dwords[0]:
+            asked.append(sqe)
+            return 0, 0
+        return execute(sqe)
+
+    bench.model.admin.execute = second_is_short  # type: ignore[method-assign]
+    bench.start()
+    assert len(asked) == 1
+    assert [it.number for it in bench.controller.namespaces] == [1, 3]

@@ -80,6 +80,24 @@ def test_start_waits_as_long_as_cap_to_says() -> None:
     assert bench.model.violations == []
 
 
+def test_a_controller_that_asks_for_hours_is_given_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(version=0x0002_0000)
+    bench.model.registers.never_ready = True
+    read = bench.model.read
+
+    def patient(offset: int, width: int) -> int:
+        """Have CAP.CRMS and the largest CRTO.CRWMT (3.1.3.1, 3.1.3.25)."""
+        if offset == 0x68:
+            return 0xFFFF
+        return read(offset, width) | (1 << 59 if offset == 0 and width == 8 else 0)
+
+    monkeypatch.setattr(bench.model, "read", patient)
+    began = bench.clock.now()
+    with pytest.raises(Stuck, match="CSTS"):
+        bench.controller.start()
+    assert 60 < bench.clock.now() - began < 600
+
+
 def test_a_controller_that_never_becomes_ready_is_stuck() -> None:
     bench = Bench(timeout_units=4)
     bench.model.registers.never_ready = True

@@ -163,11 +163,14 @@ def test_doorbells_are_where_the_stride_says(dstrd: int) -> None:
     assert bench.model.violations == []
 
 
-def test_doorbells_beyond_the_window_are_refused() -> None:
-    bench = Bench(dstrd=9, driver={"queues": 4})
+@pytest.mark.parametrize("dstrd", [9, 12, 15])
+def test_doorbells_beyond_the_window_are_refused(dstrd: int) -> None:
+    bench = Bench(dstrd=dstrd, driver={"queues": 4})
     with pytest.raises(DeviceError, match="0x4000"):
         bench.controller.start()
     assert bench.controller.state is State.STOPPED
+    assert not bench.slot.config.bus_master
+    assert bench.slot.dma.allocated == 0
 
 
 def test_intx_works_with_a_single_vector() -> None:
