@@ -24,7 +24,7 @@ class Watch:
         """Forget: the card was reset."""
         self._suspect = -1  # where the receive ring stood when it looked wrong
         self._waited = -1  # where it stood when frames were found in it
-        self._step = (0, False)  # what the card fetches next, and whether there is something
+        self._step = (0, False)  # what the card fetches next, and whether somebody waits for that
         self._since = 0.0
 
     def late(self) -> bool:
@@ -56,12 +56,17 @@ class Watch:
         return self._tx.rung - self._regs.TDH.read().VALUE & self._tx.entries - 1
 
     def hangs(self, now: float, status: STATUS) -> str:
-        """Say how transmission hangs, if it has for `HANGS_S`; a partner may ask for a pause."""
+        """Say how transmission hangs, if it has for `HANGS_S`; a partner may ask for a pause.
+
+        A card that has fetched everything hangs as well while somebody waits for its reports.
+        """
         unsent = self.unsent
-        step = (self._tx.rung - unsent, unsent > 0)
-        if not unsent or status.TXOFF or step != self._step:
+        waits = unsent > 0 or self._tx.starved
+        step = (self._tx.rung - unsent, waits)
+        if not waits or status.TXOFF or step != self._step:
             self._step, self._since = step, now
             return ""
         if now - self._since < HANGS_S:
             return ""
-        return f"{unsent} descriptors have been unsent for {now - self._since:.1f} s"
+        what = f"{unsent} descriptors have been unsent" if unsent else "nothing has been reported"
+        return f"{what} for {now - self._since:.1f} s"

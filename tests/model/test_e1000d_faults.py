@@ -462,3 +462,19 @@ def test_an_inherited_promiscuous_mode_that_is_asked_for_again_stays(bench: Benc
     card.set_promiscuous(True)
     bench.pass_time(3)
     assert bench.model[r.RCTL] & r.UPE
+
+
+def test_a_card_that_sends_and_does_not_say_so_is_reset_for_who_waits(bench: Bench) -> None:
+    bench.model.faults.append(Fault(Misdeed.NO_REPORT, times=1000))
+    sent = bench.send(*[frame(60, number) for number in range(100)])
+    assert len(bench.model.sent) == sent == 63
+    assert list(bench.card.slots(1)) == []
+    bench.pass_time(1)
+    assert bench.rooms == 0
+    bench.model.faults.clear()
+    bench.pass_time(3)
+    assert bench.rooms == 1
+    assert bench.card.counters.resets == bench.card.counters.tx_hangs == 1
+    assert bench.send(frame(61)) == 1
+    assert bench.model.sent[63:] == [frame(61)]
+    bench.check()

@@ -195,7 +195,7 @@ class E1000Model:
             if command & 1 and self._half:
                 self._out(special if command & r.VLE and self[r.CTRL] & r.VME else 0)
             self._regs[r.TDH] = (self[r.TDH] + 1) % size
-            if command & r.RS:
+            if command & r.RS and not self._fault(Misdeed.NO_REPORT):
                 memory[12] |= r.DD
                 self.cause(r.TXDW | r.TXQ0)
 

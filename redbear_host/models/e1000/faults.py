@@ -15,6 +15,7 @@ class Misdeed(Enum):
     NO_END = auto()  # never set EOP
     ERRORS = auto()  # report the error bits `value`
     STATUS = auto()  # report the status bits `value`
+    NO_REPORT = auto()  # send a frame, and do not say so where it was asked for
     HANG = auto()  # send nothing any more, until a reset
     VANISH = auto()  # leave the bus
 
