@@ -211,6 +211,7 @@ class Recovery:
         identity = self.identity
         if not isinstance(identity, AtaIdentity) or not identity.logs:
             return None
+        self._port.commands.scratch[:] = bytes(SCRATCH)
         try:
             result = yield from self.ask(fis.ext(Ata.READ_LOG_EXT, LOG_NCQ_ERROR, 1), SCRATCH)
         except Stuck:
@@ -218,9 +219,11 @@ class Recovery:
         page = bytes(self._port.commands.scratch)
         log = NcqErrorLog.load(page)
         tag = NcqTag.of(log.TAG)
-        if failed(result) or sum(page) & 0xFF or tag.NQ:
+        why = AtaResult(0, log.STATUS, log.ERROR)
+        # What tells of no error is no such log: none came, and nothing lies where it should.
+        if failed(result) or sum(page) & 0xFF or tag.NQ or not failed(why):
             return None
-        return tag.TAG, AtaResult(0, log.STATUS, log.ERROR)
+        return tag.TAG, why
 
     def _judge(self, single: Single, result: AtaResult) -> None:
         """End a command that ran alone and failed; one that the link spoiled is tried again."""

@@ -17,7 +17,7 @@ from redbear_host.models.ahci import Drive, Fault, Misdeed
 from redbear_host.models.memory import LiveBuffer
 
 UNC, ICRC, ABRT = 0x40, 0x80, 0x04
-READ_FPDMA, READ_DMA_EXT, FLUSH_EXT = 0x60, 0x25, 0xEA
+READ_FPDMA, READ_DMA_EXT, READ_LOG, FLUSH_EXT = 0x60, 0x25, 0x2F, 0xEA
 
 
 def data(byte: int, blocks: int = 1) -> bytes:
@@ -183,6 +183,21 @@ def test_a_queued_command_that_fails_is_found_among_all(logs: bool) -> None:
     assert ended == [e.EIO if index == 10 else 0 for index in range(40)]
     assert bench.port().counters.comresets == (0 if logs else 1)
     assert bench.port().commands.most_at_once == 32
+    assert bench.model.violations == []
+
+
+def test_a_log_of_errors_that_does_not_come_accuses_nobody() -> None:
+    bench = Bench(automatic=False)
+    bench.model.automatic = True
+    bench.start()
+    bench.model.automatic = False
+    bench.model.faults.append(Fault(Misdeed.HOLD, lba=0))  # tag 0 is there when another fails
+    bench.model.faults.append(Fault(Misdeed.FAIL, UNC, times=2, lba=80))
+    bench.model.faults.append(Fault(Misdeed.SHORT, opcode=READ_LOG))
+    tags = reads(bench, 20)
+    bench.model.automatic = True
+    bench.model.run()
+    assert outcome(bench, tags) == [e.EIO if index == 10 else 0 for index in range(20)]
     assert bench.model.violations == []
 
 
