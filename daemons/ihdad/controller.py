@@ -199,8 +199,10 @@ class Controller:
             self._positions, self._positions_at = buffer.view, buffer.iova
         numbers = [capabilities.ISS] + [0] * bool(capabilities.ISS)
         made = [
-            Stream(self._mmio, number, dma, self._clock, self._positions, self._limit, self.name)
-            for number in numbers
+            Stream(
+                self._mmio, number, tag, dma, self._clock, self._positions, self._limit, self.name
+            )
+            for tag, number in enumerate(numbers, 1)
         ]
         return made[0], made[1] if len(made) > 1 else None
 

@@ -50,6 +50,7 @@ class Stream:
         self,
         mmio: Mmio,
         number: int,
+        tag: int,
         dma: Dma,
         clock: Clock,
         positions: memoryview | None,
@@ -58,10 +59,11 @@ class Stream:
     ) -> None:
         """Make the ring below address `limit`; `positions` is the position buffer, if it is used.
 
+        `tag`, 1 to 15, is its stream number on the link: descriptors may have larger ones.
         Nothing is touched before `reset`.
         """
         self.number: Final = number
-        self.tag: Final = number + 1  # its stream number on the link; 0 is none
+        self.tag: Final = tag
         self._regs: Final = StreamRegs(mmio, STREAM_BASE + STREAM_STRIDE * number)
         self._clock: Final = clock
         self._name: Final = f"{name} stream {number}"

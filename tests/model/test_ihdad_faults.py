@@ -53,6 +53,18 @@ def test_what_is_written_is_heard_once_and_in_order(bench: Bench) -> None:
     bench.check()
 
 
+@pytest.mark.parametrize("inputs", [0, 1, 14, 15])
+def test_with_however_many_inputs_sound_goes_out(inputs: int) -> None:
+    bench = Bench(inputs=inputs)
+    bench.start()
+    bench.pass_time(0.5, feed=True)
+    assert len(bench.heard_sound) > 40
+    bench.card.record(True)
+    bench.pass_time(0.2, feed=True)
+    assert bool(bench.recorded) is (inputs > 0)
+    bench.check()
+
+
 def test_three_sub_buffers_are_ahead_and_not_one_more(bench: Bench) -> None:
     assert bench.write(10) == AHEAD
     assert bench.card.room() == 0

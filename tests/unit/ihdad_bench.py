@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 from daemons.ihdad.driver import Card, Wishes
 from redbear_host.classes.soundcard import BUFFER, FRAMES
@@ -26,10 +27,13 @@ class Bench:
     """A card that is started on demand, and what became of it."""
 
     def __init__(
-        self, codecs: Mapping[int, CodecModel] | None = None, wishes: Wishes | None = None
+        self,
+        codecs: Mapping[int, CodecModel] | None = None,
+        wishes: Wishes | None = None,
+        **model: Any,
     ) -> None:
         self.clock = FakeClock()
-        self.model = HdaModel(codecs)
+        self.model = HdaModel(codecs, **model)
         self.slot = Slot(self.model)
         self.wishes = wishes or Wishes()
         self.interrupts = 0

@@ -21,9 +21,7 @@ RIRBL, RIRBU, RIRBWP, RINTCNT, RIRBCTL, RIRBSTS, RIRBSIZE = 0x50, 0x54, 0x58, 0x
 ICOI, ICII, ICIS, DPL, DPU = 0x60, 0x64, 0x68, 0x70, 0x74
 STREAMS: Final = 0x80
 STRIDE: Final = 0x20
-INPUTS: Final = 2
 OUTPUTS: Final = 2
-_GCAP: Final = OUTPUTS << 12 | INPUTS << 8 | 1
 _COMMON_WIDTHS: Final = {
     **dict.fromkeys((0x00, 0x0C, STATESTS, CORBWP, CORBRP, RIRBWP, RINTCNT, ICIS), 2),
     **dict.fromkeys((0x02, 0x03, CORBCTL, 0x4D, CORBSIZE, RIRBCTL, RIRBSTS, RIRBSIZE), 1),
@@ -36,7 +34,7 @@ _PATTERN: Final = 251  # recorded bytes repeat after so many: no sub-buffer is l
 
 
 class HdaModel:
-    """A controller with two streams each way and the codecs it is given, by their numbers.
+    """A controller with streams each way and the codecs it is given, by their numbers.
 
     What was played is in `heard`, all streams' bytes in order; what is recorded is a pattern.
     `violations` collects what the driver did against the specification.
@@ -45,9 +43,10 @@ class HdaModel:
     window_size: int = WINDOW
     vectors: int = 0
 
-    def __init__(self, codecs: Mapping[int, CodecModel] | None = None) -> None:
+    def __init__(self, codecs: Mapping[int, CodecModel] | None = None, *, inputs: int = 2) -> None:
         self.ids: Final = PciIds(0x8086, 0x2668, 0x8086, 0x2668, 0x040300, 1)
         self.codecs: Final = dict(codecs) if codecs is not None else {0: desktop()}
+        self.inputs: Final = inputs  # streams
         self.violations: Final[list[str]] = []
         self.faults: Final[list[Fault]] = []
         self.heard: Final = bytearray()
@@ -72,11 +71,11 @@ class HdaModel:
     def reset(self) -> None:
         """Start over with the registers' defaults; the controller is in reset."""
         self._bytes[:] = bytes(WINDOW)
-        self._put(0x00, _GCAP, 2)
+        self._put(0x00, OUTPUTS << 12 | self.inputs << 8 | 1, 2)
         self._put(0x03, 1, 1)
         self._put(CORBSIZE, 0x42, 1)
         self._put(RIRBSIZE, 0x42, 1)
-        for number in range(INPUTS + OUTPUTS):
+        for number in range(self.inputs + OUTPUTS):
             self._put(STREAMS + STRIDE * number + 0x10, 0xBF, 2)
         self._interrupt()
 
@@ -233,7 +232,7 @@ class HdaModel:
     def run(self, seconds: float, step: float = 0.001) -> None:
         """Let time pass for all streams that run."""
         for _ in range(max(1, round(seconds / step))):
-            for number in range(INPUTS + OUTPUTS):
+            for number in range(self.inputs + OUTPUTS):
                 base = STREAMS + STRIDE * number
                 if self.get(base, 1) & _RUN:
                     rate = 44100 if self.get(base + 0x12, 2) >> 14 & 1 else 48000
@@ -260,7 +259,7 @@ class HdaModel:
             memory = self.host.memory(address + within, piece, "moving samples")
             if memory is None:
                 return
-            if number < INPUTS:
+            if number < self.inputs:
                 memory[:] = bytes((self.recorded + it) % _PATTERN for it in range(piece))
                 self.recorded += piece
             else:
@@ -294,7 +293,7 @@ class HdaModel:
 
     def _causes(self) -> int:
         bits = 0
-        for number in range(INPUTS + OUTPUTS):
+        for number in range(self.inputs + OUTPUTS):
             base = STREAMS + STRIDE * number
             # The enables are bits 2 to 4 as well.
             if self.get(base + 3, 1) & self.get(base, 1) & _SD_CLEARS:
@@ -302,7 +301,7 @@ class HdaModel:
         if self.get(RIRBSTS, 1) & 5:
             bits |= 1 << 30
         if self._peek(Misdeed.STUCK_CAUSE):
-            bits |= 1 << INPUTS
+            bits |= 1 << self.inputs
         return bits | 1 << 31 if bits else 0
 
     def _interrupt(self) -> None:
