@@ -462,8 +462,27 @@ class Controller:
         for command in offenders:
             command[2](e.EIO)
         yield from admin.enable()
+        yield from self._compare(admin)
         yield from self._lanes.come_back(admin)
         self._open()
+
+    def _compare(self, admin: Admin) -> Story[None]:
+        """Meet the controller and its namespaces as they were before the reset.
+
+        `DeviceError` if it is another one, or a namespace has another size: what waits was meant
+        for the old one, and blocks that are larger now do not fit in the memory of its commands.
+        """
+        identity = yield from admin.identify_controller()
+        before = self.identity
+        if (identity.model, identity.serial) != (before.model, before.serial):
+            raise DeviceError(f"{identity.model} {identity.serial} has come in its place")
+        for it in self.namespaces:
+            geometry = yield from admin.identify_namespace(it.number)
+            if (geometry.blocks, geometry.shift) != (it.block_count, it.geometry.shift):
+                raise DeviceError(
+                    f"namespace {it.number} has {geometry.blocks} blocks of "
+                    f"{1 << geometry.shift} bytes now, not {it.block_count} of {it.block_size}"
+                )
 
     def _step(self) -> None:
         """Tell the recovery's story a little further."""

@@ -527,3 +527,25 @@ def test_identify_that_brings_nothing_is_not_answered_by_the_one_before() -> Non
     bench.start()
     assert len(asked) == 1
     assert [it.number for it in bench.controller.namespaces] == [1, 3]
+
+
+@pytest.mark.parametrize("change", ["block size", "blocks", "inactive", "another"])
+def test_a_controller_that_comes_back_as_another_is_given_up(change: str) -> None:
+    bench = started(media={1: Media(), 2: Media()})
+    assert works(bench)
+    if change == "another":
+        bench.model.admin.serial = b"MODEL0002"
+    elif change == "inactive":
+        del bench.model.media[2]
+    else:
+        old = bench.model.media[2]
+        bench.model.media[2] = (
+            Media(blocks=old.blocks, shift=12) if change == "block size" else Media(blocks=1024)
+        )
+    bench.model.faults.append(Fault(Misdeed.FATAL, opcode=READ))
+    read_one(bench, "caught")
+    bench.wait(20)
+    assert bench.controller.state is State.FAILED
+    assert bench.ended["caught"] == e.EIO
+    assert bench.read(0, 1)[0] == e.EIO
+    assert bench.model.violations == []
