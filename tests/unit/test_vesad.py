@@ -70,6 +70,14 @@ def draw(card, pixels, *areas):
     return card.update(0, memoryview(pixels), width * 4, whole)
 
 
+@pytest.mark.parametrize("size", [0x10, 0x400, 0x514])
+def test_a_card_with_too_few_registers_is_refused(size):
+    vga = Vga()
+    vga.size = size
+    with pytest.raises(DeviceError, match="bytes"):
+        Card(vga, Wishes())
+
+
 def test_without_a_description_it_begins_with_a_usual_size():
     vga = Vga()
     card = Card(vga, Wishes())
