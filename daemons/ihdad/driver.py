@@ -23,7 +23,7 @@ from daemons.ihdad.choice import Choice, choose_input, choose_output
 from daemons.ihdad.codec import setting
 from daemons.ihdad.codec.routes import Plugged
 from daemons.ihdad.codec.text import render
-from daemons.ihdad.codec.tree import Codec
+from daemons.ihdad.codec.tree import Codec, Node
 from daemons.ihdad.controller import TREES_S, Controller
 from daemons.ihdad.jacks import Jacks
 from daemons.ihdad.playback import Playback
@@ -175,8 +175,7 @@ class Card:
         codecs = self._codecs.values()
         felt: dict[int, Plugged] = {}
         for number in self._codecs:
-            ask = self._controller.ask_of(number)
-            felt[number] = partial(setting.plugged, ask=ask, clock=self._clock)
+            felt[number] = partial(self._feel, number)
         out = choose_output(codecs, felt)
         if out is None:
             raise DeviceError(f"{self._name}: no codec has a way out that we can use")
@@ -185,6 +184,14 @@ class Card:
         self._out, self._playback = out, Playback(played, out.rate, out.sample_format)
         if into is not None and recorded is not None:
             self._in, self._capture = into, Capture(recorded, into.rate, into.sample_format)
+
+    def _feel(self, number: int, pin: Node) -> bool | None:
+        """Feel a pin of a codec that need not be the one we choose: its silence ends nothing."""
+        try:
+            return setting.plugged(pin, self._controller.ask_of(number), self._clock)
+        except Stuck as error:
+            _log.warning("%s", error)
+            return None
 
     @property
     def _streams(self) -> list[Stream]:

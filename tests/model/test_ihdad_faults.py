@@ -53,6 +53,23 @@ def test_what_is_written_is_heard_once_and_in_order(bench: Bench) -> None:
     bench.check()
 
 
+def test_a_codec_that_falls_silent_does_not_silence_the_others() -> None:
+    bench = Bench({0: laptop(), 1: laptop()})
+    (_, silent) = bench.model.codecs.values()
+    answer = silent.answer
+
+    def until_sensed(node: int, verb: int, payload: int) -> int:
+        if verb == 0xF09:
+            bench.model.codecs.pop(1, None)
+        return answer(node, verb, payload)
+
+    silent.answer = until_sensed  # type: ignore[method-assign]
+    bench.start()
+    assert list(bench.model.codecs) == [0]
+    bench.pass_time(0.5, feed=True)
+    assert len(bench.heard_sound) > 40
+
+
 @pytest.mark.parametrize("inputs", [0, 1, 14, 15])
 def test_with_however_many_inputs_sound_goes_out(inputs: int) -> None:
     bench = Bench(inputs=inputs)
