@@ -174,6 +174,7 @@ class Card:
         elif self._ask_again and not self._asking and self._commands.room() > SETUP:
             self._ask()
         for output in self._outputs:
+            output.go_on()
             if output.refused:
                 output.refused = False
                 self.on_ready(output.number)

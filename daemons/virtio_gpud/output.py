@@ -45,6 +45,7 @@ class Output:
         self.edid = b""
         self.modes: list[DisplayMode] = []
         self.refused = False  # an update was, so somebody waits
+        self._owes_all = False  # the device is to have the whole picture, once there is room
         self._resource = 0
         self._backing: DmaBuffer | None = None
         self._in_flight: Final[list[_Batch]] = []
@@ -73,6 +74,7 @@ class Output:
             self.create()
         else:
             self._backing, self._resource, self.size = None, 0, (0, 0)
+            self._owes_all = False
             self._commands.send(
                 SetScanout(type=Type.SET_SCANOUT, scanout_id=self.number, resource_id=0)
             )
@@ -89,6 +91,7 @@ class Output:
         """Make the resource on the device, show it, and fill it with what is in our memory."""
         if self._backing is None:
             return
+        self._owes_all = False
         width, height = self.size
         send, resource = self._commands.send, self._resource
         send(
@@ -170,11 +173,17 @@ class Output:
         )
 
     def clear(self) -> None:
-        """Make it black."""
+        """Make it black; on the device, too, as soon as there is room."""
         if self._backing is not None:
             self._backing.view[:] = bytes(self._backing.size)
-            if self._commands.room() >= SETUP:
-                self._transfer([Area(0, 0, *self.size)])
+            self._owes_all = True
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Show all of it, if that is due and there is room."""
+        if self._owes_all and self._commands.room() > 1:
+            self._owes_all = False
+            self._transfer([Area(0, 0, *self.size)])
 
     def _transfer(self, areas: Sequence[Area]) -> None:
         """Have areas copied, and what holds them all shown."""

@@ -347,6 +347,18 @@ def test_one_lost_request_among_others_that_end_is_found_as_well(bench: Bench) -
     bench.check()
 
 
+def test_a_screen_is_cleared_however_full_its_queue_is(bench: Bench) -> None:
+    assert bench.draw(picture(1))
+    bench.model.faults.append(Fault(Misdeed.HOLD, type=TRANSFER, times=28))
+    assert bench.draw(picture(1), *(Area(n, 0, 1, 1) for n in range(28)))
+    bench.card.clear(0)
+    bench.deliver()
+    bench.model.release()
+    bench.deliver()
+    assert bench.seen() == bytes(WIDTH * HEIGHT * 4)
+    bench.check()
+
+
 @pytest.mark.parametrize("held", range(20, 30))
 def test_however_full_its_queue_is_a_new_size_and_a_cursor_find_room(
     bench: Bench, held: int
