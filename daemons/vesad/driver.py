@@ -158,15 +158,26 @@ class Card:
         return self._edid
 
     def set_mode(self, _display: int, width: int, height: int, /) -> None:
-        """Take another size."""
-        self._set(width, height)
+        """Take another size; a card that does not take it keeps the one it has."""
+        before = self._width, self._height
+        try:
+            self._set(width, height)
+        except Gone:
+            self.gone()
+        except DeviceError as error:
+            log.warning("%s; it stays at %dx%d", error, *before)
+            self._set(*before)
         self.on_changed(0)
 
     def _buffers_for(self, width: int, height: int) -> int:
         return min(self._buffers, self._room // (width * height * 4), _ONES // height)
 
     def _set(self, width: int, height: int) -> None:
-        """Set a mode (VBE, "switching to a mode"): nothing may be changed while it is enabled."""
+        """Set a mode (VBE, "switching to a mode"): nothing may be changed while it is enabled.
+
+        `DeviceError` if the card has another one then, with rows of another length than ours,
+        `Gone` if it does not answer.
+        """
         dispi = self._dispi
         self._count = self._buffers_for(width, height)
         self._memory.clear(0, self._count * width * height * 4)
@@ -185,6 +196,14 @@ class Card:
         # Some cards know offsets only while they are enabled.
         dispi.VIRT_WIDTH.write(Word(VALUE=width))
         dispi.Y_OFFSET.write(Word(VALUE=0))
+        found = tuple(it.read().VALUE for it in (dispi.XRES, dispi.YRES, dispi.VIRT_WIDTH))
+        if found == (_ONES, _ONES, _ONES):
+            raise Gone(f"{self._name} does not answer")
+        if found != (width, height, width):
+            raise DeviceError(
+                f"{self._name} does not take {width}x{height}: it has {found[0]}x{found[1]} in "
+                f"rows of {found[2]}"
+            )
         if self._vga is not None:
             self._vga.STATUS.read()
             self._vga.ATTRIBUTE.write(Attribute(PALETTE_SOURCE=True))

@@ -25,6 +25,8 @@ class Vga:
         self.frame = bytearray(room)
         self.flips = []
         self.unblanked = 0
+        self.pulled = False
+        self.widest = 1 << 16  # pixels of a row: what is more is cut
 
     def bar(self, index):
         assert index == 2
@@ -48,7 +50,7 @@ class Vga:
         self.unblanked += (offset, value) == (0x400, 0x20)
 
     def read16(self, offset):
-        return self.words[(offset - 0x500) // 2]
+        return 0xFFFF if self.pulled else self.words[(offset - 0x500) // 2]
 
     def write16(self, offset, value):
         index = (offset - 0x500) // 2
@@ -56,7 +58,7 @@ class Vga:
             assert not self.words[4] & 1, "a mode was changed while it was enabled"
         if index == 9 and value != self.words[9]:
             self.flips.append(value)
-        self.words[index] = value
+        self.words[index] = min(value, self.widest) if index in (1, 6) else value
 
     @property
     def seen(self):
@@ -76,6 +78,41 @@ def test_a_card_with_too_few_registers_is_refused(size):
     vga.size = size
     with pytest.raises(DeviceError, match="bytes"):
         Card(vga, Wishes())
+
+
+def test_a_mode_that_the_card_does_not_take_leaves_the_one_before(caplog):
+    vga = Vga()
+    vga.widest = 1200
+    card = Card(vga, Wishes())
+    card.start()
+    changed = []
+    card.on_changed = changed.append
+    card.set_mode(0, 1280, 720)
+    assert "does not take 1280x720" in caplog.text
+    assert card.size(0) == (1024, 768)
+    assert vga.words[1:5] == [1024, 768, 32, 0xC1]
+    assert changed == [0]  # its picture is to be drawn again
+    pixels = bytes(range(256)) * (1024 * 768 * 4 // 256)
+    assert draw(card, pixels)
+    assert vga.seen == pixels
+
+
+def test_a_card_that_leaves_while_a_mode_is_set_has_left():
+    vga = Vga()
+    card = Card(vga, Wishes())
+    card.start()
+    vga.pulled = True
+    card.set_mode(0, 640, 480)
+    assert card.left
+    assert card.size(0) == (0, 0)
+    assert draw(card, b"")
+
+
+def test_a_card_that_takes_no_mode_at_all_says_so():
+    vga = Vga()
+    vga.widest = 16
+    with pytest.raises(DeviceError, match="1024x768"):
+        Card(vga, Wishes()).start()
 
 
 def test_without_a_description_it_begins_with_a_usual_size():
