@@ -170,7 +170,10 @@ class Card:
         if changed and self._config.EVENTS_READ.read().DISPLAY:
             self._config.EVENTS_CLEAR.write(Events(DISPLAY=True))
             self.counters.changes += 1
-            self._ask()
+            if self._config.EVENTS_READ.read().DISPLAY:
+                self._ask_again = True  # at the next tick: it may say so for ever
+            else:
+                self._ask()
         elif self._ask_again and not self._asking and self._commands.room() > SETUP:
             self._ask()
         for output in self._outputs:

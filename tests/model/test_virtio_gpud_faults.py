@@ -332,6 +332,22 @@ def test_a_card_that_reads_as_all_ones_has_left_though_nobody_says_so(bench: Ben
     assert bench.draw(picture(2))
 
 
+@pytest.mark.parametrize("kind", [InterruptKind.MSIX, InterruptKind.INTX])
+def test_an_event_that_cannot_be_cleared_is_looked_after_now_and_then(kind: InterruptKind) -> None:
+    bench = Bench(kind, vectors=1)  # so that each answer rings what a change of displays rings
+    bench.card.start()
+    bench.deliver()
+    bench.model.nags = True
+    bench.model.connect(0, 72, 56)
+    bench.deliver()
+    bench.pass_time(5)
+    assert bench.card.size(0) == (72, 56)
+    assert bench.card.counters.changes < 40
+    assert bench.draw(picture(1, 72, 56))
+    assert bench.seen() == picture(1, 72, 56)
+    bench.check()
+
+
 def test_one_lost_request_among_others_that_end_is_found_as_well(bench: Bench) -> None:
     bench.card.set_cursor(0, bytes(64 * 64 * 4), 0, 0)
     bench.deliver()

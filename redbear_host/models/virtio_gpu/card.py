@@ -38,6 +38,7 @@ class VirtioGpu:
         self.pictures = Pictures(outputs, self.violations)
         self.resets = 0
         self.lost = False  # it has left the bus
+        self.nags = False  # its event stays whatever is written, and ISR says so with every cause
         self.queues: Final = [DeviceQueue(64), DeviceQueue(16)]
         self._held: list[Callable[[], None]] = []
         self._host: Host | None = None
@@ -109,7 +110,7 @@ class VirtioGpu:
         if self.lost:
             return _ONES[width]
         if offset == ISR:
-            found, self._isr = self._isr, 0
+            found, self._isr = self._isr | self.nags << 1, 0
             if self._host is not None:
                 self._host.line(False)
             return found
@@ -145,7 +146,7 @@ class VirtioGpu:
         if NOTIFY <= offset < SIZE:
             self._notify((offset - NOTIFY) // MULTIPLIER, value)
         elif offset == DEVICE + 4:
-            self.events &= ~value
+            self.events &= ~value | self.nags
         elif offset == 0x14:
             self._write_status(value)
         elif offset == 0x00:
