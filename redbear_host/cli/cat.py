@@ -8,6 +8,7 @@ import sys
 from typing import Final
 
 from redbear_host.cli.place import add_mount, failed, file_of
+from redbear_host.errors import ConfigError
 
 HELP: Final = "write what files of schemes hold to the standard output"
 
@@ -24,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Copy the files one after the other, each until its end."""
+    if args.bytes is not None and args.bytes < 0:
+        raise ConfigError(f"--bytes {args.bytes}: there are no fewer than 0", "leave it out")
     for spelling in args.paths:
         path = file_of(spelling, args.mount)
         try:

@@ -57,6 +57,9 @@ def failed(spelling: str, mount: Path, error: OSError) -> NoReturn:
                 f"{spelling}: {why}", f"nothing is mounted on {mount}: redbear-host up starts it"
             ) from None
         raise ConfigError(f"{spelling}: {why}", _where_it_is(spelling, mount, names)) from None
+    if error.errno == errno.EISDIR:
+        hint = f"to see what is there: redbear-host ls {spelling}"
+        raise ConfigError(f"{spelling}: {why}", hint) from None
     if error.errno in (errno.EACCES, errno.EPERM):
         raise ConfigError(f"{spelling}: {why}", "run it with sudo") from None
     if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):

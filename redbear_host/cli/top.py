@@ -21,6 +21,7 @@ HELP: Final = "show requests a second, latency, what waits, restarts and interru
 
 _CLEAR: Final = "\x1b[H\x1b[J"
 _CLIENTS: Final = 12  # lines
+_LONGEST_S: Final = 86_400
 _COUNTS: Final = ("per_second", "latency_us", "pending", "handles")
 
 
@@ -35,8 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look again and again, and show what changed in between."""
-    if not args.delay > 0:
-        raise ConfigError(f"--delay {args.delay:g}: some time has to pass", "try --delay 1")
+    if not 0 < args.delay <= _LONGEST_S:
+        raise ConfigError(
+            f"--delay {args.delay:g}: some time has to pass, at most a day", "try --delay 1"
+        )
+    if args.count is not None and args.count < 1:
+        raise ConfigError(f"--count {args.count}: at least one picture is needed", "leave it out")
     before = Look(args.mount)
     shown = 0
     while args.count is None or shown < args.count:

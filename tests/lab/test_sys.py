@@ -483,6 +483,7 @@ def test_a_name_without_its_colon_and_a_path_that_is_not_there_are_told_how_to_g
     assert hint("cat", "rand/x").endswith(" rand:x")
     for spelling in ("ramfs:nothing", "/scheme/ramfs/nothing"):
         assert hint("cat", spelling) == "hint: to see what is there: redbear-host ls ramfs:"
+    assert hint("cat", "ramfs:") == "hint: to see what is there: redbear-host ls ramfs:"
     assert hint("trace", "rnad") == "hint: did you mean 'rand'?"
 
 
@@ -520,4 +521,17 @@ def test_top_shows_rates_latencies_and_clients(up):
     drawn = verb(up, "top", "-n", "1", "-d", "0.2")
     assert drawn.startswith("SCHEME")
     assert up.disk.name in drawn
-    assert redbear("top", "-d", "0", "--mount", up.mount).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("top", "-n", "1", "-d", each) for each in ("0", "nan", "inf", "1e300")),
+        *(("top", "-n", each) for each in ("0", "-1")),
+        ("cat", "-c", "-1", "rand:"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(up, words):
+    done = redbear(*words, "--mount", up.mount)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("hint: ")
