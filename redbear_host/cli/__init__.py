@@ -77,9 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _verb(argv: list[str]) -> int:
     parser = _parser(argv)
     try:
-        args = parser.parse_args(argv)
+        args, unknown = parser.parse_known_args(argv)
     except SystemExit:  # argparse has answered --help or --version; its errors are ours
         return 0
+    if unknown:  # the parser that finds them left over is not the verb's, and has not its page
+        page = " ".join(filter(None, ("redbear-host", args.verb, "--help")))
+        raise ConfigError(f"unrecognized arguments: {' '.join(unknown)}", page)
     if args.verb is None:
         parser.print_help(sys.stderr)
         return REQUEST

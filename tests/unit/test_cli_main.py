@@ -133,7 +133,8 @@ def test_the_version_is_told(verb: Verb, capsys: pytest.CaptureFixture[str]) -> 
     ("argv", "message", "hint"),
     [
         (["dwon"], "there is no verb 'dwon'", "did you mean 'down'?"),
-        (["logs", "--folow"], "unrecognized arguments: --folow", "redbear-host --help"),
+        (["logs", "--folow"], "unrecognized arguments: --folow", "redbear-host logs --help"),
+        (["--folow"], "unrecognized arguments: --folow", "redbear-host --help"),
         (["logs", "-n", "x"], "invalid int value: 'x'", "redbear-host logs --help"),
         (["lab"], "required: LAB", "redbear-host lab --help"),
     ],
