@@ -118,6 +118,10 @@ def _unix(rest: str) -> FarEnd:
         raise ValueError("peer", f"a socket's path has at most {_SOCKET_PATH_MOST - 4} bytes")
 
     def netdev(identity: str, supplies: Supplies) -> list[str]:
+        if not ours.parent.is_dir():
+            raise ConfigError(
+                f"there is no folder {ours.parent}", f"make it with: mkdir -p {ours.parent}"
+            )
         if ours.exists() and not ours.is_socket():
             raise ConfigError(
                 f"{ours} is no socket, and would be one", "name another socket, or move the file"

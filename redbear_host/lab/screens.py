@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def _monitor(device: LabDevice) -> list[str]:
     path = device.options.get("qmp")
     if path is None:
         return []
-    if not path:
-        raise device.wrong("qmp", "name a socket, which is made")
+    if not path or not Path(path).absolute().parent.is_dir():
+        raise device.wrong("qmp", "name a socket in a folder that exists; it is made")
     return ["-qmp", f"unix:{path.replace(',', ',,')},server=on,wait=off"]
 
 

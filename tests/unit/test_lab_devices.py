@@ -60,6 +60,7 @@ def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
         ("bochs-display:edid=yes", "edid=yes", "on or off"),
         ("virtio-gpu:outputs=17", "outputs=17", "1 to 16"),
         ("virtio-gpu:qmp=", "qmp=", "name a socket"),
+        ("virtio-gpu:qmp=/no/such/folder/s", "qmp=/no/such/folder/s", "a folder that exists"),
     ],
 )
 def test_a_graphics_card_that_cannot_be_is_refused(text: str, says: str, hint: str) -> None:
@@ -208,6 +209,12 @@ def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
     with Supplies() as supplies, pytest.raises(ConfigError, match="is no socket"):
         parse(f"e1000:peer=unix:{tmp_path}/wire").arguments(tmp_path, supplies=supplies)
     assert mine.read_text() == "mine"
+
+
+def test_a_socket_is_made_in_a_folder_that_exists(tmp_path: Path) -> None:
+    with Supplies() as supplies, pytest.raises(ConfigError, match="there is no folder") as caught:
+        parse(f"e1000:peer=unix:{tmp_path}/no/wire").arguments(tmp_path, supplies=supplies)
+    assert caught.value.hint == f"make it with: mkdir -p {tmp_path}/no"
 
 
 @pytest.mark.parametrize("kind", KINDS)
