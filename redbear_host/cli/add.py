@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redbear_host import config
 from redbear_host.bdf import Bdf
-from redbear_host.cli.arguments import path_argument
+from redbear_host.cli.arguments import Once, path_argument
 from redbear_host.errors import ConfigError
 from redbear_host.lab.devices import parse
 
@@ -22,15 +22,21 @@ WITHIN_S: Final = 120.0  # between two words: a driver of Linux may take 30 s to
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--device", metavar="BDF", help="take this PCI function of the machine")
+    which.add_argument(
+        "--device", action=Once, metavar="BDF", help="take this PCI function of the machine"
+    )
     which.add_argument(
         "--await",
+        action=Once,
         dest="awaited",
         metavar="BDF",
         help="take this PCI function now, or once it is plugged in",
     )
     which.add_argument(
-        "--lab", metavar="NAME[:key=value,…]", help="add a device model of QEMU, as `up` does"
+        "--lab",
+        action=Once,
+        metavar="NAME[:key=value,…]",
+        help="add a device model of QEMU, as `up` does",
     )
     add_common(parser)
 

@@ -103,6 +103,8 @@ def test_pcid_knows_what_was_added_in_its_next_life(up):
         (("add", "--device", "0000:ff:1f.7"), 2, "there is no PCI function"),
         (("add", "--device", "elephant"), 2, "elephant"),
         (("add",), 2, "required"),
+        (("add", "--lab", "nvme", "--lab", "ahci"), 2, "may be given once"),
+        (("add", "--lab", "virtio-gpu:qmp=/no/such/folder/s"), 2, "a folder that exists"),
         (("remove", "elephant"), 2, "no daemon drives 'elephant'"),
     ],
 )
