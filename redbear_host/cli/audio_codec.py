@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 from typing import Final
 
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     except PermissionError as error:
         raise ConfigError(f"{args.card}: {error.strerror}", "run it with sudo") from error
     except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise ConfigError(
+                f"no sound card is served as {args.card}",
+                "try: redbear-host up --lab hda:wav=FILE, or --device",
+            ) from error
         raise TransportError(
             f"{args.card}: {error.strerror}", "is a sound card served? see: redbear-host status"
         ) from error

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from redbear_host.cli import tables
 from redbear_host.cli.arguments import path_argument
 from redbear_host.cli.place import add_mount, failed
-from redbear_host.errors import ConfigError, TransportError
+from redbear_host.errors import ConfigError
 
 HELP: Final = "show the desktop's windows and screens, take pictures of them"
 
@@ -79,7 +79,9 @@ def _screenshot(args: argparse.Namespace, folder: Path) -> None:
     try:
         args.file.write_bytes(picture)
     except OSError as error:
-        raise TransportError(f"{args.file} cannot be written: {error.strerror}") from error
+        raise ConfigError(
+            f"{args.file} cannot be written: {error.strerror}", "name another file"
+        ) from error
 
 
 def _list(args: argparse.Namespace, folder: Path) -> None:

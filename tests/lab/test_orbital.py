@@ -447,6 +447,7 @@ def test_the_command_lists_and_takes_pictures(desk, tmp_path):
         for words, status in (
             (("mode", "0", "1x1"), 2),
             (("screenshot", "x.png", "--window", "99"), 2),
+            (("screenshot", "/no/such/folder/x.png"), 2),
         ):
             done = desk.run(*words)
             assert done.returncode == status

@@ -61,8 +61,9 @@ def test_what_is_no_volume_or_no_stream_is_refused(mount, capsys, words):
 
 def test_an_instance_without_a_sound_card_says_how_to_get_one(tmp_path, capsys):
     (tmp_path / "rand").touch()
-    assert audio(tmp_path, "list") == 2
-    assert "redbear-host up --lab hda" in capsys.readouterr().err
+    for words in (("list",), ("codec", "--run-dir", str(tmp_path))):
+        assert audio(tmp_path, *words) == 2
+        assert "redbear-host up --lab hda" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("width", "kind"), [(1, "u8"), (2, "s16"), (3, "s24"), (4, "s32")])
