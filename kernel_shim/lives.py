@@ -252,7 +252,8 @@ class Lives:
         try:
             self._spawn(running)
         except (OSError, RedbearError) as err:
-            self._give_up(running, str(err))
+            hint = getattr(err, "hint", "")  # as which cards there are, for one that there is not
+            self._give_up(running, f"{err}; {hint}" if hint else str(err))
             return
         self._check_ready_later(running, running.life, _READY_WITHIN_S)
 

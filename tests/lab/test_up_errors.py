@@ -200,6 +200,12 @@ def test_a_daemon_that_cannot_start_says_where_to_look(tmp_path, where):
     )
 
 
+def test_a_graphics_card_that_there_is_not_is_told_with_those_there_are(tmp_path, where):
+    done = redbear("up", "--detach", "--kms", "card99", *where)
+    assert done.returncode == 3
+    assert "/dev/dri/card99 cannot be used: there is no such card; cards on this" in done.stderr
+
+
 def test_plan_touches_nothing(tmp_path, where):
     done = redbear("up", "--plan", "--lab", "nvme:size=64M", *where)
     assert done.returncode == 0, done.stderr
