@@ -281,6 +281,8 @@ class Player:
         self._trouble = None
         self.blocks += 1
         for stream, frames in mixed:
+            if stream.slot < 0:
+                continue  # it had nothing to give, and was closed meanwhile
             stream.take(frames, BLOCK)
             self._settle(stream)
             if stream.wanted and stream.level <= _WAKE_AT:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from asked import errno_of
 
+from daemons.audiod import store as st
 from daemons.audiod.format import Format, to_frames
 from daemons.audiod.mixer import Mixer
 from daemons.audiod.player import Player
@@ -271,6 +272,42 @@ def test_a_card_that_refuses_for_long_is_asked_again_and_does_not_fill_the_log(c
     assert caplog.text.count("audiohw") == 1
     player._on_taken(wire, [], 0)
     assert caplog.text.count("audiohw") == 2, "it has played in between"
+
+
+class Slow:
+    """A connection to a card that takes a block when it is told to."""
+
+    name, is_open = "audiohw", True
+
+    def __init__(self):
+        self.hand = []
+
+    def perform(self, call, done):
+        self.hand.append(done)
+
+    def take(self):
+        self.hand.pop(0)(0)
+
+
+def test_a_stream_that_ran_dry_may_be_closed_while_the_card_has_a_block():
+    wire, store = Slow(), Store.fresh()
+    player = Player(Loop(), store, 50, lambda pid: (pid, "x"))
+    player._wire = wire
+    player._on_open(wire, 1, b"")
+    one = player.open(Format(), ME, 0)
+    player.write(one, memoryview(bytes(4 * 2048)), 1)  # whole blocks: enough to begin at once
+    for _ in range(4):
+        wire.take()
+    assert one.level == 0
+    assert wire.hand, "it is due again, and has nothing"
+    player.close(one)
+    other = player.open(Format(), ME, 0)
+    player.write(other, memoryview(bytes(4 * 100)), 1)
+    assert other.slot == 0, "it has the slot of the one that is closed"
+    wire.take()
+    assert list(player.streams) == [other.number]
+    assert store.words(0)[st.HEAD] == 0
+    assert (other.head, other.level) == (0, 100)
 
 
 def test_rounding_is_to_the_nearest_and_stays_within_16_bits():
