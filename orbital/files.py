@@ -95,6 +95,23 @@ class Name(OpenFile):
         return f"/scheme/orbital/{self._path}"
 
 
+class Seen(OpenFile):
+    """A window's pixels, for who only sees that they are there: anybody."""
+
+    mode = MODE_FILE | 0o600
+
+    def __init__(self, client: Client) -> None:
+        self._client: Final = client
+
+    def path(self) -> str:
+        """Return the name."""
+        return f"/scheme/orbital/own/{self._client.number}.bgra"
+
+    def stat(self) -> Stat:
+        """Describe it."""
+        return _stat_of(self._client, self.mode)
+
+
 class Link(OpenFile):
     """A link to a window of whoever looks."""
 

@@ -22,6 +22,7 @@ from orbital.files import (
     Name,
     OpenFile,
     PixelsFile,
+    Seen,
     SizeFile,
     WindowFile,
 )
@@ -116,7 +117,7 @@ class OrbitalScheme(Scheme):
             raise Refused(e.ENOENT)
         if path.startswith("own/last"):
             return Link(path.removeprefix("own/").replace("last", str(client.number)))
-        return PixelsFile(client, self._desktop)
+        return Seen(client)
 
     def _own(self, wanted: OwnPath, owner: Owner) -> Client | None:
         if wanted.window != LAST:

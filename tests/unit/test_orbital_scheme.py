@@ -174,6 +174,19 @@ def test_a_window_is_reached_again_by_its_own_program_only(desk):
     assert [one.name for one in desk.scheme.getdents(folder, Asked(1000, 7))] == [str(number)]
 
 
+@pytest.mark.parametrize("flags", [f.O_STAT, f.O_SYMLINK, f.O_STAT | f.O_SYMLINK])
+@pytest.mark.parametrize("path", ["own/{}.bgra", "own/{}"])
+def test_who_only_looks_at_a_window_sees_none_of_its_pixels(desk, path, flags):
+    handle = desk.open("l/0/0/4/4/secret", pid=7, uid=1000)
+    desk.write(handle, RED * 16)
+    looked = desk.open(path.format(desk.number(handle)), 8, 1001, flags | f.O_RDWR)
+    assert desk.scheme.fstat(looked).st_uid == 1000
+    assert errno_of(desk.read, looked) == e.EBADF
+    assert errno_of(desk.write, looked, RED) == e.EBADF
+    assert errno_of(desk.scheme.mmap_prep, looked, 0, 4096, 0, Asked(1001, 8)) == e.ENODEV
+    assert errno_of(desk.scheme.dup, looked, b"clipboard", Asked(1001, 8)) == e.EINVAL
+
+
 def test_pixels_in_place_are_of_the_size_they_were_opened_with(desk):
     handle = desk.open("l/0/0/4/4/x")
     pixels = desk.open(f"own/{desk.number(handle)}.bgra")
