@@ -75,7 +75,7 @@ class Facts:
     def _fevent(self, request: RingRequest, entry: SqeCopy) -> int:
         """Ask which events are true, and hear of later ones until asked for none."""
         client = request.client
-        handle = client.handles.get(entry[3])
+        handle = client.handles.used(entry[3])
         mask = arguments.only(entry[4], _EVENTS)
         # The mask is set first: what happens while the scheme looks must not be lost.
         before, handle.mask = handle.mask, mask

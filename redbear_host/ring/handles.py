@@ -27,6 +27,7 @@ class Handle:
         "flags",
         "ident",
         "late",
+        "looks",
         "mapped",
         "mask",
         "number",
@@ -35,13 +36,20 @@ class Handle:
     )
 
     def __init__(
-        self, client: Client, ident: int, number: int, flags: int = 0, stream: bool = True
+        self,
+        client: Client,
+        ident: int,
+        number: int,
+        flags: int = 0,
+        stream: bool = True,
+        looks: bool = False,
     ) -> None:
         self.client: Final = client
         self.ident: Final = ident
         self.number: Final = number
         self.flags: Final = flags  # fcntl flags it was opened with
         self.stream: Final = stream  # without an offset
+        self.looks: Final = looks  # opened with O_STAT
         self.mask = 0  # events the client waits for
         self.late = 0  # events there was no room to tell of
         self.busy = 0  # requests with the scheme: it hears of the close after the last of them
@@ -69,6 +77,17 @@ class Handles:
             raise Refused(e.EBADF)
         return handle
 
+    def used(self, ident: int) -> Handle:
+        """Return an open handle that is for more than looking; EBADF for one of O_STAT.
+
+        Schemes let everybody look.  Linux has no such descriptor for its files that could be read,
+        so here is where it would be found out that one of them forgot to look at the flag.
+        """
+        handle = self.open.get(ident)
+        if handle is None or handle.looks:
+            raise Refused(e.EBADF)
+        return handle
+
     def parent(self, ident: int) -> Handle:
         """Return the handle a path starts from."""
         return self.get(ident) if ident else self.root
@@ -77,7 +96,7 @@ class Handles:
         """Return the handle, or None."""
         return self.open.get(ident) if ident else self.root
 
-    def add(self, opened: Opened, flags: int) -> Handle:
+    def add(self, opened: Opened, flags: int, looks: bool) -> Handle:
         """Give what the scheme has opened a number; close it again when there are too many."""
         if len(self.open) >= HANDLES_MOST or self._crowded():
             self._scheme.on_close(opened.handle)
@@ -86,7 +105,8 @@ class Handles:
         ident = self._next
         self._next = ident + 1
         stream = not opened.flags & POSITIONED
-        handle = self.open[ident] = Handle(self._client, ident, opened.handle, flags, stream)
+        handle = Handle(self._client, ident, opened.handle, flags, stream, looks)
+        self.open[ident] = handle
         return handle
 
     def close(self, handle: Handle) -> None:

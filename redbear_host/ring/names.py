@@ -69,7 +69,7 @@ class Names:
 
     def _dup(self, request: RingRequest, entry: SqeCopy) -> int | Later:
         client = request.client
-        handle = client.handles.get(entry[3])
+        handle = client.handles.used(entry[3])
         if entry[5] > PATH_MOST:
             raise Refused(e.ENAMETOOLONG)
         name = copy_in(client, entry[4], entry[5])
@@ -89,8 +89,10 @@ class Names:
             request.head = CqeOpcode.RESPOND_WITH_FD
             return 0
         opened: Opened = result
-        flags = entry[7] if entry[0] == Opcode.OPEN_AT else 0
-        handle = client.handles.add(opened, flags)
+        flags, looks = 0, False
+        if entry[0] == Opcode.OPEN_AT:
+            flags, looks = entry[7], bool(entry[6] & f.O_STAT)
+        handle = client.handles.add(opened, flags, looks)
         request.head = (opened.flags & 0xFF) << 8  # NewFdFlags
         return handle.ident
 
@@ -160,7 +162,7 @@ class Names:
         """List a directory; the opaque number counts into the listing made when it was 0."""
         _, _, _, ident, at, size, header_size, opaque, _ = entry
         client = request.client
-        handle = client.handles.get(ident)
+        handle = client.handles.used(ident)
         check_room(client, at, size)
         entries = handle.entries
         if entries is None or not opaque:

@@ -56,7 +56,7 @@ class Transfers:
         _, _, _, ident, at, size, offset, flags, _ = entry
         client = request.client
         handle = client.handles.open.get(ident)
-        if handle is None:
+        if handle is None or handle.looks:
             raise Refused(e.EBADF)
         if at + size > client.arena:
             raise Refused(e.EFAULT)
@@ -93,7 +93,7 @@ class Transfers:
         _, _, _, ident, at, size, offset, flags, _ = entry
         client = request.client
         handle = client.handles.open.get(ident)
-        if handle is None:
+        if handle is None or handle.looks:
             raise Refused(e.EBADF)
         if flags & ~_FCNTL:
             raise Refused(e.EINVAL)
@@ -110,17 +110,17 @@ class Transfers:
         return self._scheme.write(handle.number, memoryview(data), offset, flags, request)
 
     def _fsync(self, request: RingRequest, entry: SqeCopy) -> int | Later:
-        handle = request.client.handles.get(entry[3])
+        handle = request.client.handles.used(entry[3])
         return self._scheme.fsync(handle.number, request) or 0
 
     def _ftruncate(self, request: RingRequest, entry: SqeCopy) -> int:
-        handle = request.client.handles.get(entry[3])
+        handle = request.client.handles.used(entry[3])
         self._scheme.ftruncate(handle.number, arguments.length(entry[4]), request)
         return 0
 
     def _call(self, request: RingRequest, entry: SqeCopy) -> int | Later:
         client = request.client
-        handle = client.handles.get(entry[3])
+        handle = client.handles.used(entry[3])
         payload = request.payload
         if payload is None:
             if entry[5] > TRANSFER_MOST:
@@ -132,7 +132,7 @@ class Transfers:
 
     def _call_in_place(self, request: RingRequest, entry: SqeCopy) -> int | Later:
         client = request.client
-        handle = client.handles.get(entry[3])
+        handle = client.handles.used(entry[3])
         at, size = entry[4:6]
         if size > TRANSFER_MOST:
             raise Refused(e.EINVAL)
@@ -159,7 +159,7 @@ class Transfers:
         fds = request.fds
         if fds is None:
             fds = request.fds = client.descriptors.claim(tag, count)
-        handle = client.handles.get(ident)
+        handle = client.handles.used(ident)
         arguments.only(flags, _SENDFD_FLAGS)
         result = self._scheme.on_sendfd(handle.number, fds, flags, argument, request)
         request.fds = None  # they are the scheme's now
@@ -167,7 +167,7 @@ class Transfers:
 
     def _recvfd(self, request: RingRequest, entry: SqeCopy) -> int | Later:
         _, _, _, ident, flags, count, first, second, _ = entry
-        handle = request.client.handles.get(ident)
+        handle = request.client.handles.used(ident)
         arguments.only(flags, _RECVFD_FLAGS)
         if not 0 < count <= FDS_MOST:
             raise Refused(e.EINVAL)
@@ -190,7 +190,7 @@ class Transfers:
 
     def _mmap_prep(self, request: RingRequest, entry: SqeCopy) -> int | Later:
         _, _, _, ident, size, flags, offset, _, _ = entry
-        handle = request.client.handles.get(ident)
+        handle = request.client.handles.used(ident)
         arguments.map_flags(flags)
         if not size or arguments.length(offset) % PAGE or offset + size > arguments.OFFSET_MOST:
             raise Refused(e.EINVAL)
@@ -210,7 +210,7 @@ class Transfers:
 
     def _munmap(self, request: RingRequest, entry: SqeCopy) -> int:
         _, _, _, ident, size, flags, offset, _, _ = entry
-        handle = request.client.handles.get(ident)
+        handle = request.client.handles.used(ident)
         arguments.only(flags, MunmapFlags.NEEDS_SYNC)
         if not handle.mapped or arguments.length(offset) % PAGE:
             raise Refused(e.EINVAL)

@@ -115,6 +115,7 @@ class Scheme:
         """Open `path` below the directory handle `parent`.
 
         With `O_STAT` the handle is only looked at (fstat, fpath): such an open must have no effect.
+        Everybody may look: the doors read, write and call nothing by such a handle.
         With `O_CREAT` the low twelve bits of `flags` are the permissions of what is made: a file,
         with `O_DIRECTORY` a directory, with `O_SYMLINK` a link whose target is then written to it.
         `O_SYMLINK` opens a link itself, and reading it gives the target.

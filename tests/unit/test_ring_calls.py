@@ -164,6 +164,34 @@ def test_a_stream_has_no_places(rig: Rig, client: RawClient, toy: Toy) -> None:
     assert rig.call(client, Op.WRITE, stream, 0, 8, 9, 0) == -e.ESPIPE
 
 
+@pytest.mark.parametrize("name", [b"file", b"queue", b"dir", b"map", b"fds"])
+def test_what_is_only_looked_at_gives_and_takes_nothing(
+    rig: Rig, client: RawClient, toy: Toy, name: bytes
+) -> None:
+    flags = f.O_STAT | f.O_RDWR
+    at, size = client.place(0, name)
+    handle = rig.call(client, Op.OPEN_AT, 0, at, size, flags, 0)
+    old = rig.call(client, Op.OPEN, at, size, flags)
+    assert 0 < handle < old
+    toy.queue.append(b"for others")
+    log, data, queue = list(toy.log), bytes(toy.data), list(toy.queue)
+    for one in (handle, old):
+        for call in (
+            *((Op.READ, one, 0, 8, 0, 0), (Op.READ, one, 0, 8, NO_OFFSET, 0)),
+            *((Op.WRITE, one, 0, 8, 0, 0), (Op.WRITE, one, 0, 8, NO_OFFSET, 0)),
+            *((Op.CALL, one, 0, 8), (Op.MMAP_PREP, one, 4096, f.PROT_READ, 0)),
+            *((Op.FTRUNCATE, one, 0), (Op.FSYNC, one), (Op.GETDENTS, one, 0, 4096, 24, 0)),
+            *((Op.RECVFD, one, 0, 1), (Op.DUP, one, 0, 4), (Op.FEVENT, one, f.EVENT_READ)),
+        ):
+            assert rig.call(client, *call) == -e.EBADF, call
+        assert rig.call(client, Op.FSTAT, one, 4096, 1024) == 0
+        assert rig.call(client, Op.FPATH, one, 4096, 64) > 0
+    assert (toy.log, bytes(toy.data), toy.queue) == (log, data, queue)
+    below = rig.call(client, Op.OPEN_AT, handle, *client.place(0, b"file"), f.O_RDONLY, 0)
+    assert below > 0, "a path may start from it"
+    assert rig.call(client, Op.READ, below, 0, 8, 0, 0) == 8
+
+
 @pytest.mark.parametrize("opcode", [Op.READ, Op.WRITE])
 def test_a_buffer_outside_the_arena_is_refused(
     rig: Rig, client: RawClient, toy: Toy, opcode: int
