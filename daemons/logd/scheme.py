@@ -30,6 +30,7 @@ from redbear_host.scheme.request import Request, Unheard
 from redbear_host.scheme.scheme import ROOT, Entry, Opened, Scheme
 
 _BLOCK: Final = 4096
+_LINES_MOST: Final = 4096  # of one write: a mebibyte of newlines would stop the log for a second
 _TAKEN: Final = frozenset(range(32)) | {0x2F, 0x7F}  # bytes that no name holds
 
 
@@ -164,15 +165,16 @@ class LogScheme(Scheme):
     def write(
         self, handle: int, data: memoryview, offset: int, fcntl_flags: int, request: Request
     ) -> int:
-        """Take lines, or parts of one."""
+        """Take lines, or parts of one; of very many not all."""
         opened = self._handle(handle)
         if opened.lines is None:
             # Only a descriptor can be handed to add_sink, and bytes are none.
             raise Refused(e.EOPNOTSUPP if opened.kind is Kind.ADD_SINK else e.EBADF)
-        whole = list(opened.lines.take(request.caller.pid, bytes(data)))
+        taken = _some(bytes(data))
+        whole = list(opened.lines.take(request.caller.pid, taken))
         if whole:
             self._append(opened.name, whole)
-        return len(data)
+        return len(taken)
 
     def _append(self, name: bytes, lines: Sequence[bytes]) -> None:
         for line in lines:
@@ -219,6 +221,13 @@ class LogScheme(Scheme):
             return self._handles[handle]
         except KeyError:
             raise Refused(e.EBADF) from None
+
+
+def _some(data: bytes) -> bytes:
+    """Return what one write takes."""
+    if data.count(b"\n") <= _LINES_MOST:
+        return data
+    return data[: -len(data.split(b"\n", _LINES_MOST)[-1])]
 
 
 def _kind(path: str, flags: int) -> Kind:

@@ -7,6 +7,7 @@ import socket
 import pytest
 from asked import Asked, Posted, errno_of, opened
 
+from daemons.logd.lines import Lines
 from daemons.logd.scheme import LogScheme
 from daemons.logd.sinks import Sinks, open_file
 from daemons.logd.store import LINE_MOST, Store
@@ -101,6 +102,30 @@ def test_thousands_of_processes_with_unfinished_lines_are_bounded_and_lose_nothi
         log.write(handle, b"%d" % pid, pid=pid)
     log.scheme.on_close(handle)
     assert sorted(log.all().split()[1::2], key=int) == [b"%d" % pid for pid in range(1, 1001)]
+
+
+def test_long_unfinished_lines_at_one_handle_are_few_and_lose_nothing():
+    lines = Lines()
+    ended = [
+        line for pid in range(64) for line in lines.take(pid, bytes([64 + pid]) * (LINE_MOST - 1))
+    ]
+    left = list(lines.finish())
+    assert len(left) == 2, "a user may have thousands of handles"
+    assert ended + left == [bytes([64 + pid]) * (LINE_MOST - 1) for pid in range(64)]
+    assert list(lines.take(1, b"x" * LINE_MOST)) == [], "there is room again"
+
+
+def test_of_very_many_lines_a_write_takes_some_and_the_next_goes_on(log):
+    handle = opened(log.scheme, "x", f.O_WRONLY, uid=1000)
+    data = b"".join(b"%d\n" % number for number in range(5000)) + b"end"
+    taken = log.write(handle, data)
+    assert data[:taken].endswith(b"\n4095\n"), "others are kept waiting for these only"
+    assert log.write(handle, data[taken:] + b"\n") == len(data) - taken + 1
+    assert log.all().endswith(
+        b"x: 4095\nx: 4096\n"
+        + b"".join(b"x: %d\n" % number for number in range(4097, 5000))
+        + b"x: end\n"
+    )
 
 
 def test_any_bytes_but_the_newline_are_kept_as_they_are(log):
