@@ -310,16 +310,18 @@ class Door:
         """List a directory; the offset is an index into the listing made at offset 0."""
         handle = self._handle(request.fh)
         plus = request.opcode == p.READDIRPLUS
-        if handle.entries is None or request.offset == 0:
+        entries = self._handles.listings.get(handle)
+        if entries is None or request.offset == 0:
             found = self._scheme.getdents(handle.number, request)
-            handle.entries = [(b".", f.DT_DIR, handle.node), (b"..", f.DT_DIR, 0)]
-            handle.entries += [
+            entries = [(b".", f.DT_DIR, handle.node), (b"..", f.DT_DIR, 0)]
+            entries += [
                 (entry.name.encode("utf-8", "surrogateescape"), entry.kind, entry.inode)
                 for entry in found
             ]
+            self._handles.listings.put(handle, entries)
         out = bytearray()
-        for index in range(request.offset, len(handle.entries)):
-            name, kind, inode = handle.entries[index]
+        for index in range(request.offset, len(entries)):
+            name, kind, inode = entries[index]
             record = p.DIRENT.pack(inode or index + 1, index + 1, len(name), kind) + name
             record += bytes(-len(record) % 8)
             room = request.size - len(out) - len(record)

@@ -13,6 +13,7 @@ from typing import Final
 
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
+from redbear_host.scheme.listings import Listings
 from redbear_host.scheme.request import Caller
 from schemefs.journal import HANDLE_BYTES, HANDLES_USED, Journal
 
@@ -32,7 +33,6 @@ class Handle:
         "cached",
         "caller",
         "directory",
-        "entries",
         "fh",
         "flags",
         "inode",
@@ -57,7 +57,6 @@ class Handle:
         self.inode = 0  # what the scheme said when it was opened; 0: nothing
         self.number = -1  # the scheme's; -1: its daemon died, and it cannot be opened again
         self.stream = False  # no offset: the scheme did not say POSITIONED
-        self.entries: list[tuple[bytes, int, int]] | None = None  # a listing in progress
         self.parked: dict[object, None] = {}  # requests waiting for an event, in their order
 
 
@@ -76,6 +75,7 @@ class Handles:
         self._free: Final[list[int]] = []
         self.open: Final[dict[int, Handle]] = {}  # by file handle
         self.by_number: Final[dict[int, Handle]] = {}
+        self.listings: Final = Listings()
         for row in reversed(range(journal.words[HANDLES_USED])):
             unique, node, flags, pid, uid, gid, kind = RECORD.unpack_from(
                 self._table, row * HANDLE_BYTES
@@ -145,6 +145,7 @@ class Handles:
     def drop(self, handle: Handle) -> None:
         """Forget a handle."""
         self._quads[handle.fh * _STEP] = 0
+        self.listings.drop(handle)
         del self.open[handle.fh]
         uid = handle.caller.uid
         self._of_user[uid] -= 1

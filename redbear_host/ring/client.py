@@ -59,7 +59,8 @@ class Client:
     ) -> None:
         layout = memory.layout
         self.caller: Final = caller
-        self.handles: Final = Handles(self, door.scheme, partial(door.crowded, caller))
+        crowded = partial(door.crowded, caller)
+        self.handles: Final = Handles(self, door.scheme, door.listings, crowded)
         self.descriptors: Final = Descriptors(connection, door.allowance)
         self.waiting: Final[dict[int, RingRequest]] = {}  # not answered yet, by tag
         self.held = 0  # bytes kept for those; never more than the arena has

@@ -30,6 +30,7 @@ from redbear_host.ring.peer import open_process
 from redbear_host.ring.request import RingRequest, SqeCopy
 from redbear_host.ring.table import Finisher, Handler, unknown
 from redbear_host.ring.transfers import Transfers
+from redbear_host.scheme.listings import Listings
 from redbear_host.scheme.loop import Loop
 from redbear_host.scheme.meter import Meter, Record
 from redbear_host.scheme.request import Caller
@@ -63,6 +64,7 @@ class RingDoor:
         self, listener_fd: int, scheme: Scheme, loop: Loop, meter: Meter | None = None
     ) -> None:
         self.scheme: Final = scheme
+        self.listings: Final = Listings()
         takes_fds = type(scheme).on_sendfd is not Scheme.on_sendfd
         self.allowance: Final = Allowance(FDS_MOST) if takes_fds else None
         names, transfers, facts = Names(scheme), Transfers(scheme), Facts(scheme)

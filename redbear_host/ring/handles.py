@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from redbear_host.abi import errno as e
 from redbear_host.errors import Refused
-from redbear_host.scheme.scheme import POSITIONED, ROOT, Entry, Opened, Scheme
+from redbear_host.scheme.listings import Listings
+from redbear_host.scheme.scheme import POSITIONED, ROOT, Opened, Scheme
 
 if TYPE_CHECKING:
     from redbear_host.ring.client import Client
@@ -23,7 +24,6 @@ class Handle:
         "busy",
         "client",
         "closing",
-        "entries",
         "flags",
         "ident",
         "late",
@@ -56,13 +56,15 @@ class Handle:
         self.closing = False
         self.mapped = 0  # mappings told of and not undone
         self.parked: list[RingRequest] = []
-        self.entries: Sequence[Entry] | None = None  # the listing read at present
 
 
 class Handles:
     """The handles of one client; 0 is the root, which is only a place to start from."""
 
-    def __init__(self, client: Client, scheme: Scheme, crowded: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: Client, scheme: Scheme, listings: Listings, crowded: Callable[[], bool]
+    ) -> None:
+        self.listings: Final = listings  # of all clients
         self._client: Final = client
         self._scheme: Final = scheme
         self._crowded: Final = crowded  # whether its user has too many in all
@@ -112,6 +114,7 @@ class Handles:
     def close(self, handle: Handle) -> None:
         """Take the number back; the scheme hears of it when no request of the handle is left."""
         del self.open[handle.ident]
+        self.listings.drop(handle)
         if handle.busy:
             handle.closing = True
         else:

@@ -164,10 +164,12 @@ class Names:
         client = request.client
         handle = client.handles.used(ident)
         check_room(client, at, size)
-        entries = handle.entries
+        listings = client.handles.listings
+        entries = listings.get(handle)
         if entries is None or not opaque:
             found = self._scheme.getdents(handle.number, request)
-            entries = handle.entries = [one for one in found if _is_text(one)]
+            entries = [one for one in found if _is_text(one)]
+            listings.put(handle, entries)
         room = min(size, TRANSFER_MOST)
         return copy_out(client, at, dirent.pack(entries, room, opaque, header_size))
 

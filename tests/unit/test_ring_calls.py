@@ -14,6 +14,7 @@ from redbear_host.abi import errno as e
 from redbear_host.abi import flags as f
 from redbear_host.abi.sqe import Opcode as Op
 from redbear_host.abi.stat import Stat, StatVfs
+from redbear_host.scheme import listings
 
 # -- opening -----------------------------------------------------------------------------------
 
@@ -344,6 +345,22 @@ def test_a_directory_is_listed_piece_by_piece(rig: Rig, client: RawClient, std: 
     assert ask(100, 0, 20) == -e.EINVAL
     assert ask(100, (1 << 64) - 1) == 0
     assert ask(65537, 0) == -e.EFAULT
+
+
+def test_listings_have_a_bound_and_one_that_gave_way_is_made_again(
+    rig: Rig, client: RawClient, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listings, "ENTRIES_MOST", 2 * len(toy.entries))
+    handles = [rig.open(client, b"dir") for _ in range(3)]
+    for handle in handles:
+        assert rig.call(client, Op.GETDENTS, handle, 0, 100, 19, 0) > 0
+    assert len(rig.door.listings) == 2 * len(toy.entries)
+    for handle in handles:
+        size = rig.call(client, Op.GETDENTS, handle, 0, 4096, 19, 2)
+        names = [entry.name for entry in dirent.unpack(client.payload(0, size))]
+        assert names == [entry.name for entry in toy.entries[2:]]
+        assert rig.call(client, Op.CLOSE, handle) == 0
+    assert len(rig.door.listings) == 0
 
 
 def test_a_listing_is_that_of_its_beginning_and_shows_only_text(
