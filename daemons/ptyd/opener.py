@@ -84,6 +84,8 @@ class Opener:
         if len(data) != _PAIR.size:
             raise TransportError("the opener of terminals has ended")
         failed, number = _PAIR.unpack(data)
+        if not failed and not fds:
+            failed = e.EMFILE  # Linux has dropped it: we have too many
         self._waiting.popleft()(failed, number, fds[0] if fds else -1)
 
 

@@ -17,6 +17,7 @@ Linux's own number.  A file served by us can be nobody's controlling terminal, a
 from __future__ import annotations
 
 import select
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
@@ -72,7 +73,7 @@ _Handle: TypeAlias = Terminal | Folder | Link | Setting | Door
 
 
 class PtyScheme(Scheme):
-    """At most `most` terminals.
+    """At most `most` terminals, half of them one user's, but root: not to lock others out.
 
     It does not reopen: Linux hangs the terminals up when their daemon dies.
     """
@@ -83,7 +84,7 @@ class PtyScheme(Scheme):
         self._opener: Final = opener
         self._loop: Final = loop
         self._most: Final = most
-        self._opening = 0
+        self._of_user: Final[Counter[int]] = Counter()  # terminals, and those that are being opened
         self._handles: Final[dict[int, _Handle]] = {}
         self._terminals: Final[dict[int, tuple[int, Terminal]]] = {}  # by N: the master's handle
         self._next = ROOT + 1
@@ -161,13 +162,15 @@ class PtyScheme(Scheme):
         return Opened(number, 0 if isinstance(opened, Terminal) else POSITIONED)
 
     def _open_master(self, request: Request) -> Later:
-        if len(self._terminals) + self._opening >= self._most:
-            raise Refused(e.ENOSPC)
         uid = request.caller.uid
+        if self._of_user.total() >= self._most:
+            raise Refused(e.ENOSPC)
+        if uid and self._of_user[uid] >= max(1, self._most // 2):
+            raise Refused(e.EMFILE)
 
         def opened(failed: int, number: int, fd: int) -> None:
-            self._opening -= 1
             if failed:
+                self._forget_one(uid)
                 request.refuse(failed)
                 return
             terminal = Terminal(number, fd, uid)
@@ -177,8 +180,13 @@ class PtyScheme(Scheme):
             request.answer(answer)
 
         self._opener.open_master(uid, opened)
-        self._opening += 1
+        self._of_user[uid] += 1
         return LATER
+
+    def _forget_one(self, uid: int) -> None:
+        self._of_user[uid] -= 1
+        if not self._of_user[uid]:
+            del self._of_user[uid]
 
     def _open_slave(self, terminal: Terminal, request: Request) -> Later:
         """Hand out the slave itself: it can be a controlling terminal."""
@@ -234,6 +242,7 @@ class PtyScheme(Scheme):
             if self._full.pop(closed.fd, None) is not None:
                 self._room.unregister(closed.fd)
             del self._terminals[closed.number]
+            self._forget_one(closed.uid)
             closed.close()
 
     # -- bytes -------------------------------------------------------------------------------------

@@ -235,6 +235,38 @@ def test_there_are_at_most_as_many_as_the_option_says(pty):
     pty.master()
 
 
+def test_one_user_has_half_of_them_and_root_what_there_is(pty):
+    master, _ = pty.master(uid=1000)
+    request = Asked(uid=1000)
+    assert errno_of(pty.scheme.openat, ROOT, "ptmx", f.O_RDWR, 0, request) == e.EMFILE
+    other, _ = pty.master(uid=1001)
+    pty.scheme.on_close(master)
+    again = pty.master(uid=1000)[0], pty.master()[0]
+    for handle in (other, *again):
+        pty.scheme.on_close(handle)
+    assert not pty.scheme._of_user
+
+
+def test_a_terminal_for_which_there_was_no_descriptor_is_refused():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    loop = Loop()
+    opener = Opener(ours, loop)
+    scheme = PtyScheme(opener, loop, MOST)
+    try:
+        request = Asked(uid=1000)
+        scheme.openat(ROOT, "ptmx", f.O_RDWR, 0, request)
+        theirs.send(struct.pack("=II", 0, 5))  # Linux drops what has no room on arrival
+        while request.pending:
+            loop.run_round()
+        assert request.errno == e.EMFILE
+        assert not scheme._of_user
+    finally:
+        scheme.close()
+        opener.close()
+        theirs.close()
+        loop.close()
+
+
 def test_settings_of_a_terminal_that_was_hung_up_are_dead(pty):
     master, _ = pty.master()
     size = pty.scheme.dup(master, b"winsize", Asked()).handle
