@@ -156,7 +156,7 @@ def _at(count: int, whole: int) -> Look | None:
 def read_flags(letters: str) -> WindowFlag:
     """Read flags by their letters; those that mean nothing are ignored."""
     flags = WindowFlag(0)
-    for letter in letters:
+    for letter in set(letters):  # a command may bring sixty thousand
         flags |= LETTERS.get(letter, WindowFlag(0))
     return flags
 

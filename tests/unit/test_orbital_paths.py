@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from orbital import paths
 from orbital.paths import (
     LAST,
     Look,
@@ -98,6 +99,20 @@ def test_flags_are_printed_in_redox_order_and_s_is_not():
     assert write_flags(everything & ~F.FRONT) == "alhmMrtub"
     assert write_flags(everything) == "alhmMrtuf"
     assert write_flags(read_flags("xyz")) == ""
+
+
+def test_flags_that_are_told_thousands_of_times_are_looked_up_once(monkeypatch):
+    class Counted(dict):
+        times = 0
+
+        def get(self, letter, default):
+            self.times += 1
+            return super().get(letter, default)
+
+    letters = Counted(paths.LETTERS)
+    monkeypatch.setattr(paths, "LETTERS", letters)
+    assert read_flags("alrxyz" * 10_000) == F.ASYNC | F.BORDERLESS | F.RESIZABLE
+    assert letters.times == 6
 
 
 def test_a_window_is_shown_as_it_can_be_opened_again():
