@@ -24,6 +24,7 @@ _Wire: TypeAlias = Callable[[Running, dict[str, Any], list[int]], None]
 _Answer: TypeAlias = tuple[Mapping[str, Any], Sequence[int]]  # and descriptors, closed once sent
 
 _NONSENSE: Final = (KeyError, TypeError, ValueError, OverflowError)  # OverflowError: int(inf)
+_UNANSWERED: Final = ("keep", "forget")  # without an id
 _PIPE_BYTES: Final = 1 << 20  # a second or so of register accesses
 
 
@@ -75,14 +76,19 @@ class Answers:
                 continue
             answer: dict[str, Any] = {}
             try:
-                answer["answer"] = int(said["id"])
+                if name not in _UNANSWERED or "id" in said:
+                    answer["answer"] = int(said["id"])
                 handler(running, said, fds)
             except _NONSENSE as error:
                 log.warning("%s asks %.100s: %r", running.service.name, said, error)
                 return True
             except Refused as refusal:
                 answer["errno"] = refusal.errno
-            running.tell(answer)
+            if "answer" in answer:
+                running.tell(answer)
+            elif "errno" in answer:
+                what = f"{name} {said[name]}", answer["errno"]
+                log.warning("%s may not %.100s (errno %d)", running.service.name, *what)
             return True
         return False
 

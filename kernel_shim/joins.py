@@ -11,6 +11,7 @@ service → shim   {"join": SCHEME, "id": n}, with or without one descriptor; "m
                  {"keep": NAME, "id": n}           with one descriptor, for its own successors
                  {"connect": SCHEME, "id": n}      the answer brings a socket at its ring door
                  {"forget": NAME, "id": n}         closes what was kept by that name
+                 of `keep` and `forget` without an id a refusal is logged, and nothing answered
 shim → service   set-up: facts["with"] = {SCHEME: FACTS}, "kept": {NAME: index of the descriptor}
                  {"with": SCHEME, "facts": FACTS}  it is served, or its facts have changed
                  {"without": SCHEME}               it is served no more; its wire is out

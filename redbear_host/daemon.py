@@ -388,20 +388,17 @@ class Daemon(ExitStack):
         self._followers[name].remove(served)
 
     def keep(self, name: str, fd: int) -> None:
-        """Have the shim keep a descriptor for our successors, who find it in `kept`."""
+        """Have the shim keep a descriptor for our successors, who find it in `kept`.
 
-        def done(answer: Mapping[str, Any], fds: list[int]) -> None:
-            if "errno" in answer:
-                logging.getLogger(__name__).warning(
-                    "the shim does not keep %s (errno %s): a crash would lose it",
-                    name, answer["errno"],
-                )  # fmt: skip
-
-        self.ask({"keep": name}, done, [fd])
+        There is no answer: clients have things kept and forgotten as often as they like, and what
+        we have no time to read would be lost, with other messages between.  The shim's log says
+        what it does not keep, which a crash would lose.
+        """
+        self.say({"keep": name}, [fd])
 
     def forget(self, name: str) -> None:
         """Have the shim close what it keeps by that name."""
-        self.ask({"forget": name})
+        self.say({"forget": name})
 
     def run(self) -> None:
         """Lock the daemon in, say `ready`, and serve until the shim says `stop`."""

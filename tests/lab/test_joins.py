@@ -171,6 +171,16 @@ def test_what_may_not_be_joined_is_refused_and_its_descriptor_closed(instance):
     assert instance.services[-1].life == 1
 
 
+def test_who_does_not_ask_for_answers_gets_none_however_much_is_kept_and_forgotten(instance):
+    says = [[{"keep": "often"}, 1], [{"forget": "often"}, 0]] * 20
+    last = [{"forget": "nothing"}, 0], [{"keep": "netns"}, 1], [{"keep": "end", "id": 1}, 1]
+    stack = service(instance, *says, *last)
+    instance.heard("stack", {"answer": 1})
+    assert len(instance.written("stack")) == 2, "its set-up, and the answer to the last"
+    instance.kill(stack)
+    assert instance.written("stack")[-1][0]["kept"].keys() == {"netns", "end"}
+
+
 def test_only_so_much_is_kept(instance):
     says = [[{"keep": f"thing {number}", "id": number}, 1] for number in range(66)]
     again = [{"keep": "thing 0", "id": 90}, 1]
