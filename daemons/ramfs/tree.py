@@ -183,6 +183,8 @@ class Tree:
             raise Refused(e.ENOENT)
         if isinstance(node, Directory) and new.parent.is_inside(node):
             raise Refused(e.EINVAL)
+        if isinstance(victim, Directory) and old.parent.is_inside(victim):
+            raise Refused(e.ENOTEMPTY)  # at least of `old`, whatever that is
         check_removal(old.parent, node, caller)
         if victim is None:
             check(new.parent, WRITE | SEARCH, caller)

@@ -226,6 +226,8 @@ def test_a_renamed_directory_takes_all_below_it_along(scheme):
     file = make(scheme, "a/b/file")
     handle = scheme.openat(ROOT, "a", f.O_STAT, 0, ADMIN).handle
     assert errno_of(scheme.frename, handle, "a/b/a", ADMIN) == e.EINVAL
+    inside = scheme.openat(ROOT, "a/b/file", f.O_STAT, 0, ADMIN).handle
+    assert errno_of(scheme.frename, inside, "a", ADMIN) == e.ENOTEMPTY
     scheme.frename(handle, "z", ADMIN)
     assert scheme.fpath(file) == "/scheme/ramfs/z/b/file"
     assert scheme.fpath(handle) == "/scheme/ramfs/z"
