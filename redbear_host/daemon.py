@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, TypeAl
 from redbear_host import log
 from redbear_host.errors import DeviceError, ProtocolError, Refused
 from redbear_host.hw.clock import SystemClock
+from redbear_host.hw.intx import IntxLine
 from redbear_host.hw.pci.header import INTERRUPT_LINE
 from redbear_host.hw.ports import InterruptKind, PciFunction
 from redbear_host.ring.door import RingDoor
@@ -95,14 +96,6 @@ class Joinable(Protocol):
     def close(self) -> None:
         """Let go of all."""
         ...
-
-
-def _then(first: Callable[[], object], second: Callable[[], object]) -> Callable[[], None]:
-    def both() -> None:
-        first()
-        second()
-
-    return both
 
 
 _Done: TypeAlias = Callable[[Mapping[str, Any], list[int]], object]
@@ -247,21 +240,23 @@ class Daemon(ExitStack):
         function: PciFunction,
         kind: InterruptKind,
         vectors: int,
-        handler: Callable[[int], object],
+        handler: Callable[[int], int],
     ) -> None:
         """Enable `vectors` interrupts of `kind` and call `handler(vector)` when one fires.
 
-        An INTx line is unmasked after its handler has run: only then is the device quiet.
+        It returns how much it found to do: `IntxLine` wants to know.
         """
         fds = function.enable_interrupts(kind, vectors)
         self.callback(function.disable_interrupts)
         line = function.config.read8(INTERRUPT_LINE)
         self.say({"interrupts": kind, "vectors": vectors, "line": line})  # for the scheme `irq`
         for vector, fd in enumerate(fds):
-            on_event: Callable[[], object] = partial(handler, vector)
+            on_event = partial(handler, vector)
             if kind is InterruptKind.INTX:
-                on_event = _then(on_event, function.unmask_intx)
-            self.loop.watch_signals(fd, on_event)
+                held = IntxLine(on_event, function.unmask_intx, self.loop)
+                self.loop.watch_signals(fd, held)
+            else:
+                self.loop.watch_signals(fd, on_event)
             self.callback(self.loop.unwatch, fd)
 
     def watch_removal(self, function: PciFunction, handler: Callable[[], None]) -> None:

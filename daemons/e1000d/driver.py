@@ -323,20 +323,21 @@ class Card:
 
     # -- what the card has to say ------------------------------------------------------------------
 
-    def on_interrupt(self, vector: int = 0) -> None:
-        """Look after whatever the card interrupts for."""
+    def on_interrupt(self, vector: int = 0) -> bool:
+        """Look after whatever the card interrupts for; tell whether there was anything."""
         if self.state is not State.RUNNING:
-            return
+            return False
         if self._messages:
             self._on_message(vector)
-            return
+            return True
         causes = self._get(self._icr)  # which clears them
         if causes == GONE:
             self.gone()
-            return
+            return False
+        before = self.link
         if causes & _LINK:
             self._look_at_link()
-        self._look_at_rings()
+        return self._look_at_rings() or self.link != before
 
     def _on_message(self, vector: int) -> None:
         if vector == self._vectors - 1 and self._more is not None:
@@ -349,13 +350,14 @@ class Card:
             if self._tx.starved:
                 self._regs.IMS.write(self._room)
 
-    def _look_at_rings(self) -> None:
-        if self._tx.starved:
-            self._look_for_room()
+    def _look_at_rings(self) -> bool:
+        found = self._tx.starved and self._look_for_room()
         if self._rx.waiting:
             self.on_frames()
             if self._rx.trouble:
                 self._complain()
+            return True
+        return found
 
     def _look_for_room(self) -> bool:
         if not self._tx.reclaim():

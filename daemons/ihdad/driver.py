@@ -213,10 +213,10 @@ class Card:
 
     # -- what the card has to say ------------------------------------------------------------------
 
-    def on_interrupt(self, vector: int = 0) -> None:
-        """Look after whatever the card interrupts for."""
+    def on_interrupt(self, vector: int = 0) -> bool:
+        """Look after whatever the card interrupts for; tell whether there was anything."""
         if self.state is not State.RUNNING:
-            return
+            return False
         try:
             causes = self._controller.causes()
             self._heard = True
@@ -227,12 +227,13 @@ class Card:
                 self._look(self._clock.now())
             if said or self._steps > before:
                 self._vain = 0
-            else:
-                self._count_vain()
+                return True
+            self._count_vain()
         except Gone:
             self.leave()
         except DeviceError as error:
             self._recover(str(error))
+        return False
 
     def _count_vain(self) -> None:
         self.counters.vain_interrupts += 1

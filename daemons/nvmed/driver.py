@@ -282,7 +282,7 @@ class Controller:
         """End what the queues of `vector` have completed; return how many commands that was."""
         ended = self._reap(self._lanes.wired[vector])
         if vector == 0 and self._admin is not None:
-            self._admin.queue.reap()
+            ended += self._admin.queue.reap()
             if self._admin.queue.trouble:
                 self._complain(self._admin.queue)
             if self._story is not None:

@@ -88,16 +88,19 @@ class Commands:
         """How many requests have not ended."""
         return sum(queue.in_flight for queue in self._queues)
 
-    def reap(self) -> None:
-        """Look what has ended, and tell who waits for it.
+    def reap(self) -> int:
+        """Look what has ended, and tell who waits for it; return how much that was.
 
         `DeviceError` when the device has lost its senses: nothing it says is believed after that.
         """
+        ended = 0
         for queue in self._queues:
             for sent, response in queue.done():
+                ended += 1
                 fine = self._check(sent, response)
                 if sent.then is not None:
                     sent.then(response if fine else None)
+        return ended
 
     def _check(self, sent: _Sent, response: memoryview) -> bool:
         if not sent.expected:

@@ -155,18 +155,18 @@ class Card:
 
     # -- what the card has to say ------------------------------------------------------------------
 
-    def on_interrupt(self, vector: int = 0) -> None:
-        """Look after whatever the card interrupts for."""
+    def on_interrupt(self, vector: int = 0) -> int:
+        """Look after whatever the card interrupts for; return how many requests have ended."""
         if self.state is not State.RUNNING:
-            return
-        self._look(vector == 0 if self._messages else self._transport.why().CONFIG)
+            return 0
+        return self._look(vector == 0 if self._messages else self._transport.why().CONFIG)
 
-    def _look(self, changed: bool) -> None:
+    def _look(self, changed: bool) -> int:
         try:
-            self._commands.reap()
+            ended = self._commands.reap()
         except DeviceError as error:
             self._recover(str(error))
-            return
+            return 0
         if changed and self._config.EVENTS_READ.read().DISPLAY:
             self._config.EVENTS_CLEAR.write(Events(DISPLAY=True))
             self.counters.changes += 1
@@ -184,6 +184,7 @@ class Card:
         for cursor in self._cursors:
             cursor.go_on()
         self._commands.flush_queue()
+        return ended
 
     def tick(self, now: float) -> None:
         """Look after lost interrupts, and a device that has come to a halt."""
