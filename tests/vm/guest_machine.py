@@ -20,6 +20,8 @@ from redbear_host.lab.spares import spare
 SSD = spare("nvme").address
 DISK = Path("/dev/nvme0n1")
 ARENA = 4 << 20
+# How long the guest may take for anything: its processor is emulated, and shares the machine's.
+WITHIN = 60.0
 
 
 def disk() -> Path:
@@ -28,7 +30,7 @@ def disk() -> Path:
     return Path("/dev", next((re.sub(r"c\d+n", "n", node.name) for node in found), "none"))
 
 
-def wait_for(done: Callable[[], bool], within: float = 20.0) -> None:
+def wait_for(done: Callable[[], bool], within: float = WITHIN) -> None:
     """Wait until the kernel has caught up."""
     deadline = time.monotonic() + within
     while not done():

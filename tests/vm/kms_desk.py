@@ -6,7 +6,7 @@ import os
 import struct
 from pathlib import Path
 
-from guest_machine import wait_for
+from guest_machine import WITHIN, wait_for
 
 from kernel_shim.seat import open_card
 from orbital.outputs.cards import CardSource
@@ -43,7 +43,7 @@ class Desk:
         self.source.close()
         self.loop.close()
 
-    def run(self, done, within=10.0):
+    def run(self, done, within=WITHIN):
         """Serve events until `done`."""
         deadline = self.loop.now() + within
         while not done():

@@ -8,6 +8,7 @@ import struct
 import time
 from pathlib import Path
 
+from guest_machine import WITHIN
 from monitor import EXCHANGE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "orbital-kms"
@@ -24,7 +25,7 @@ def asked(terminal, request):
         os.close(fd)
 
 
-def eventually(look, within=20.0):
+def eventually(look, within=WITHIN):
     """Return what `look` returns once that is something."""
     deadline = time.monotonic() + within
     while not (found := look()):
@@ -39,7 +40,7 @@ def same_as_golden(monitor, kind, name):
 
     golden = Image.open(GOLDEN / f"{name}.png").convert("RGB")
     seen = None
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WITHIN
     while time.monotonic() < deadline:
         seen = monitor.screen(kind)
         if (seen.width, seen.height) == golden.size and seen.rgb == golden.tobytes():

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from guest_machine import WITHIN
+
 EXCHANGE = Path("/run/exchange")
 
 
@@ -43,7 +45,7 @@ class Monitor:
     def answer(self, command, **arguments):
         os.write(self.fd, json.dumps({"execute": command, "arguments": arguments}).encode())
         while True:
-            said = self.said(20)
+            said = self.said(WITHIN)
             if "event" in said:
                 self.events.append(said)
             elif "QMP" not in said:
@@ -54,7 +56,7 @@ class Monitor:
         assert "return" in said, said
         return said["return"]
 
-    def wait_event(self, name, within=20):
+    def wait_event(self, name, within=WITHIN):
         while not any(event["event"] == name for event in self.events):
             self.events.append(self.said(within))
         self.events.clear()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from guest_machine import WITHIN
 from monitor import Monitor
 
 from daemons.vesad.driver import Card as VesaCard
@@ -73,7 +74,7 @@ def rgb(pixels: bytes | bytearray) -> bytes:
 
 
 def until_seen(monitor: Monitor, name: str, pixels: bytes | bytearray, size: object) -> None:
-    wanted, deadline = rgb(pixels), time.monotonic() + 20
+    wanted, deadline = rgb(pixels), time.monotonic() + WITHIN
     while True:
         seen = monitor.screen(name)
         if (seen.width, seen.height) == size and seen.rgb == wanted:
@@ -106,9 +107,9 @@ class Gpu:
             self.card.tick(time.monotonic())
 
     def until(self, what: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WITHIN
         while not what():
-            assert time.monotonic() < deadline, "not within 20 s"
+            assert time.monotonic() < deadline, f"not within {WITHIN} s"
             self.turn()
 
     def draw(self, pixels: bytearray, *areas: Area) -> None:

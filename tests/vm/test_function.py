@@ -16,7 +16,7 @@ from contextlib import closing
 
 import pytest
 from function_suite import NOT_RUNG, FunctionSuite
-from guest_machine import ARENA, SSD, VfioRig, wait_for
+from guest_machine import ARENA, SSD, WITHIN, VfioRig, wait_for
 from nvme_probe import CSTS, IDENTIFY, rang, start, start_with
 
 from kernel_shim.host import MACHINE
@@ -123,7 +123,7 @@ def test_the_eventfds_of_the_vectors_are_the_claims_and_outlive_daemons(rig: Vfi
             controller.identify()
             assert controller.admin.completed()
             assert controller.admin.take() == 0
-            assert select.select([fd], [], [], 10)[0]
+            assert select.select([fd], [], [], WITHIN)[0]
             assert signals(held[0]) == signals(fd) > 0
 
 
@@ -173,12 +173,12 @@ def test_a_driver_is_told_when_the_kernel_wants_the_device_back(rig: VfioRig) ->
         assert not function.gone
         with pytest.raises(TimeoutError):
             MACHINE.write(MACHINE.folder(SSD) / "driver/unbind", SSD, within=0.2)
-        assert select.select([function.gone_fd], [], [], 20)[0]
+        assert select.select([function.gone_fd], [], [], WITHIN)[0]
         assert function.gone
     rig.claim.release()
     wait_for(lambda: not MACHINE.driver(SSD))
     # The override stands: it is vfio-pci again.
-    MACHINE.write(MACHINE.sys / "bus/pci/drivers_probe", SSD, within=20)
+    MACHINE.write(MACHINE.sys / "bus/pci/drivers_probe", SSD, within=WITHIN)
     assert MACHINE.driver(SSD) == "vfio-pci"
 
 

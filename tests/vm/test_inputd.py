@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from evdev import AbsInfo, InputDevice, UInput, ecodes
-from guest_machine import wait_for
+from guest_machine import WITHIN, wait_for
 from monitor import Monitor
 from up_rig import Up, redbear
 
@@ -87,10 +87,7 @@ def made():
 class Patient(Up):
     """An instance that may take its time to start: nine interpreters, on an emulated processor."""
 
-    def __enter__(self):
-        done = redbear("up", "--detach", *self.where, *self.arguments, timeout=200)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return self
+    patience = 200
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +118,7 @@ def grabbed(up):
 def heard(fd, count=1):
     data = b""
     while len(data) < count * EVENT.size:
-        assert select.select([fd], [], [], 20)[0], data.hex(" ", 8)
+        assert select.select([fd], [], [], WITHIN)[0], data.hex(" ", 8)
         data += os.read(fd, count * EVENT.size - len(data))
     return list(EVENT.iter_unpack(data))
 
@@ -141,7 +138,7 @@ def terminal(made):
         say(made["somebody else's"], (E.EV_KEY, E.KEY_Z, value))
     said = b""
     while not said.endswith(b"z"):  # what was typed while nobody had it open comes first
-        assert select.select([fd], [], [], 20)[0], said
+        assert select.select([fd], [], [], WITHIN)[0], said
         said += os.read(fd, 1000)
     yield fd
     os.close(fd)
@@ -232,7 +229,7 @@ class Evtest:
             self.said += os.read(self.process.stdout.fileno(), 65536)
 
     def until(self, text):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WITHIN
         while text not in self.said:
             assert select.select([self.process.stdout], [], [], deadline - time.monotonic())[0]
             self.said += os.read(self.process.stdout.fileno(), 65536)
@@ -242,7 +239,7 @@ class Evtest:
 
     def close(self):
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
+        self.process.wait(WITHIN)
         self.process.stdout.close()
 
 
@@ -325,7 +322,7 @@ def test_a_grab_dies_with_inputd_and_comes_back_with_its_successor(made, up, con
         with pytest.raises(OSError, match="busy"):
             rival.grab()
         os.kill(before["pid"], signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + WITHIN
         while True:
             with suppress(OSError):
                 rival.grab()

@@ -18,7 +18,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from guest_machine import wait_for
+from guest_machine import WITHIN, wait_for
 from kms_desk import card_of
 from kms_user import ACTIVE, KDGETMODE, KDGKBMODE, asked, eventually, same_as_golden
 from monitor import Monitor
@@ -163,7 +163,7 @@ def test_orbital_on_linuxs_cards(shim, monitor):
     termios.tcflush(tty, termios.TCIFLUSH)  # what was typed there before, while nobody read it
     monitor.tap("x")
     monitor.tap("ret")
-    assert select.select([tty], [], [], 20)[0]
+    assert select.select([tty], [], [], WITHIN)[0]
     assert os.read(tty, 16) == b"x\n"
     os.close(tty)
     on_terminal(VT_ACTIVATE, int(terminal.removeprefix("tty")))
@@ -177,7 +177,7 @@ def test_orbital_on_linuxs_cards(shim, monitor):
     poll = select.poll()
     poll.register(fd, select.POLLPRI | select.POLLERR)
     os.kill(killed, signal.SIGKILL)
-    assert poll.poll(20_000)
+    assert poll.poll(WITHIN * 1000)
     os.close(fd)
     eventually(lambda: shim.pid("orbital") not in (killed, None) or None)
     same_as_golden(monitor, "gpu", "gpu-dragged")

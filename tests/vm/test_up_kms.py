@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from guest_machine import wait_for
+from guest_machine import WITHIN, wait_for
 from kms_desk import card_of
 from kms_user import ACTIVE, KDGETMODE, KDGKBMODE, asked, eventually, same_as_golden
 from monitor import Monitor
@@ -39,7 +39,7 @@ class Program:
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options
         )
 
-    def says(self, word, within=60.0):
+    def says(self, word, within=WITHIN):
         assert select.select([self.process.stdout], [], [], within)[0], f"it does not say {word}"
         assert self.process.stdout.readline().decode().split() == word.split()
 
@@ -68,7 +68,7 @@ def point(monitor, x, y):
 def test_a_user_starts_a_desktop_uses_it_goes_away_comes_back_and_ends_it(tmp_path, monitor):
     assert ACTIVE.read_text() == "tty1\n"
     with Desktop(tmp_path, "--kms", card_of("gpu"), "--input", "all") as up:
-        wait_for(lambda: state_of(up, "inputd") == "ready", 60)  # it starts when it is used
+        wait_for(lambda: state_of(up, "inputd") == "ready")  # it starts when it is used
         assert state_of(up, "orbital") == "ready"
         terminal = ACTIVE.read_text().strip()
         assert terminal != "tty1"
