@@ -200,8 +200,10 @@ def test_queued_reads_and_writes_run_32_at_once_and_agree_with_the_file(tmp_path
 
 
 def test_32_tags_are_seen_in_pxsact_at_once(tmp_path: Path) -> None:
-    node = f"driver=null-co,size={64 * MIB},latency-ns=200000000,read-zeroes=on,node-name={NODE}"
-    with started(on_node(node)) as rig:
+    # Two seconds: nobody is kept from looking for so long.
+    node = f"driver=null-co,size={64 * MIB},latency-ns=2000000000,read-zeroes=on,node-name={NODE}"
+    geometry = ",cyls=130,heads=16,secs=63"  # else QEMU reads the first block to guess it
+    with started(on_node(node, options=geometry)) as rig:
         chunks = [rig.disk.chunk(4096) for _ in range(40)]
         for index, chunk in enumerate(chunks):
             rig.disk.read(index * 8, 8, chunk, rig.done(index))
@@ -413,15 +415,17 @@ def test_a_held_command_ends_after_a_reset_of_its_port_and_later_ones_work(
     more = ("-object", "throttle-group,id=tg")
     with started(on_node(node, *more), timeout=TIMEOUT, ncq=ncq) as rig:
         limits = {"path": "/objects/tg", "property": "limits"}
-        rig.machine.qmp.execute("qom-set", limits | {"value": {"iops-total": 1}})
-        chunks = [rig.disk.chunk(512) for _ in range(2)]
-        rig.disk.read(0, 1, chunks[0], rig.done("budget"))  # QEMU lets the first one through
+        # One a second, and one of two blocks is two: time enough to begin on a busy machine.
+        slow = {"iops-total": 1, "iops-size": 512}
+        rig.machine.qmp.execute("qom-set", limits | {"value": slow})
+        chunks = [rig.disk.chunk(1024) for _ in range(2)]
+        rig.disk.read(2, 2, chunks[0], rig.done("budget"))  # QEMU lets the first one through
         rig.wait("budget")
         rig.disk.read(1, 1, chunks[1], rig.done("held"))
         assert rig.wait("held") == [e.EIO]
         port = rig.controller._ports[0]
         assert (port.counters.comresets, port.counters.timeouts) == (1, 1)
-        rig.machine.qmp.execute("qom-set", limits | {"value": {"iops-total": 0}})
+        rig.machine.qmp.execute("qom-set", limits | {"value": {"iops-total": 0, "iops-size": 0}})
         assert rig.read(1, 512) == (0, path.read_bytes()[512:1024])
         assert rig.write(1, b"\x77" * 512) == 0
     assert path.read_bytes()[512:1024] == b"\x77" * 512

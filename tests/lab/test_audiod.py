@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -114,7 +115,11 @@ def test_the_volume_is_redoxs(tmp_path):
 
 def test_a_client_has_a_volume_of_its_own_which_its_user_sets_and_others_do_not(sound):
     wanted = noise(20_000, most=30000) // 8 * 8
-    with playing(sound, wanted):
+    half = 4 * len(wanted) // 2
+    with open(sound.audio, "wb") as stream:  # and it stays a client for as long as this takes
+        stream.write(wanted.tobytes()[:half])
+        stream.flush()
+        sound.wait(lambda: int(sound.clients()[0]["PLAYED"]) >= BLOCK)
         (row,) = sound.clients()
         assert (row["PID"], row["USER"], row["FORMAT"]) == (str(os.getpid()), "0", "44100-s16-2")
         assert row["PROGRAM"] == Path("/proc/self/comm").read_text().strip()
@@ -125,6 +130,8 @@ def test_a_client_has_a_volume_of_its_own_which_its_user_sets_and_others_do_not(
         assert sound.clients()[0]["VOLUME"] == "50"
         with pytest.raises(FileNotFoundError):
             (sound.ctl / "clients").write_text("99999 50\n")
+        stream.write(wanted.tobytes()[half:])
+    sound.quiet()
     found = sounding(sound.played())
     assert np.array_equal(found[-BLOCK:], wanted[-BLOCK:] // 8)
     assert np.array_equal(found[:BLOCK], wanted[:BLOCK])
@@ -240,7 +247,7 @@ def test_without_a_card_clients_wait_and_poll_says_so(sound):
         assert poll.poll(50) == []
     finally:
         os.kill(sound.card.pid, signal.SIGCONT)
-    assert poll.poll(5000) == [(fd, select.POLLOUT)]
+    assert poll.poll(20_000) == [(fd, select.POLLOUT)]
     os.set_blocking(fd, True)
     assert not write_all(fd, left)
     os.close(fd)
@@ -318,7 +325,7 @@ def test_an_interrupted_player_ends_at_once_and_a_terminal_is_told_how_far_it_is
     with subprocess.Popen([*COMMAND, *map(str, words)], stderr=theirs) as player:
         os.close(theirs)
         shown = b""
-        while b"0:01 / 0:20" not in shown:
+        while not re.search(rb"0:0[1-9] / 0:20", shown):  # on a busy machine not at each second
             shown += os.read(ours, 4096)
         assert sound.clients()[0]["VOLUME"] == "30"
         began = time.monotonic()

@@ -88,8 +88,9 @@ def test_frames_pass_again_soon_after_a_kill(tmp_path: Path, model: str) -> None
         try:
             reader.until(100)
             for _ in range(KILLS):
-                begun = len(reader.came)
-                os.kill(up.daemon("e1000d")["pid"], signal.SIGKILL)
+                pid = up.daemon("e1000d")["pid"]
+                begun = len(reader.came)  # now: none of the 200 came before the kill
+                os.kill(pid, signal.SIGKILL)
                 reader.until(begun + 200)
                 times = [when for when, _ in reader.came[begun - 1 :]]
                 outages.append(max(b - a for a, b in pairwise(times)))

@@ -47,7 +47,7 @@ def interfaces(namespace):
     }
 
 
-def wait_until(done, within=5.0):
+def wait_until(done, within=20.0):
     deadline = time.monotonic() + within
     while not done():
         assert time.monotonic() < deadline

@@ -33,8 +33,9 @@ def spec(value, interval=0.0):
 
 
 def test_the_wall_clock_by_od_and_date(rig):
-    shown, _, now = rig.shell("od -An -td8 -N16 time/1/gettime; date +%s").split()
-    assert 0 <= int(now) - int(shown) <= 1
+    clocks = rig.shell("date +%s; od -An -td8 -N16 time/1/gettime; date +%s").split()
+    before, shown, _, after = map(int, clocks)
+    assert before <= shown <= after
     assert rig.shell("ls time time/4") == b"time:\n1\n4\n\ntime/4:\ngetres\ngettime\ntimer\n"
     assert rig.shell("dd if=time/4/getres bs=16 count=1 status=none") == struct.pack("<qq", 0, 1)
 
@@ -60,14 +61,14 @@ def test_a_timer_wakes_a_selector_within_five_milliseconds(rig, clock):
 
 def test_an_interval_timer_by_poll(rig):
     fd = os.open(rig.mount / "itimer/4", os.O_RDWR)
-    os.write(fd, spec(0.02, 0.02))
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     began = time.monotonic()
+    os.write(fd, spec(0.02, 0.02))
     for _ in range(5):
         assert poll.poll(5000) == [(fd, select.POLLIN)]
         assert len(os.read(fd, 32)) == 32
-    assert 0.09 < time.monotonic() - began
+    assert time.monotonic() - began >= 5 * 0.02
     os.close(fd)
 
 
@@ -139,8 +140,11 @@ def test_the_console_shows_what_is_written_and_gives_what_is_typed(tmp_path):
     ours, theirs = pty.openpty()
     with KernelRig(tmp_path, "debug", console=os.ttyname(theirs)) as rig:
         rig.shell("echo hello > debug")
-        assert select.select([ours], [], [], 10)[0]
-        assert os.read(ours, 100) == b"hello\r\n"
+        seen = b""
+        while b"\n" not in seen:  # the terminal may hand over a line in pieces
+            assert select.select([ours], [], [], 10)[0], seen
+            seen += os.read(ours, 100)
+        assert seen == b"hello\r\n"
         with subprocess.Popen(["head", "-n1", rig.mount / "debug"], stdout=subprocess.PIPE) as head:
             os.write(ours, b"typed\n")
             assert head.communicate(timeout=10)[0] == b"typed\n"

@@ -43,11 +43,12 @@ def until_heard(rig, machine):
     for _ in range(100):
         press(machine, "spc")
         if select.select([fd], [], [], 0.2)[0]:
-            heard(fd, 2)
-            os.set_blocking(fd, False)
-            while select.select([fd], [], [], 0.2)[0]:
-                os.read(fd, 100)
-            os.set_blocking(fd, True)
+            press(
+                machine, "f1"
+            )  # the last to come, whatever was pressed before the first was heard
+            data = b""
+            while not data.endswith(b"\x3b\xbb"):
+                data += heard(fd, 1)
             return fd
     raise AssertionError(rig.log.read_text())
 

@@ -41,6 +41,13 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
+def idles(pid):
+    """Whether a process used no time in a second: it may end what it was at in the first one."""
+    before, began = cpu_ticks(pid), time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 1.0)
+    return cpu_ticks(pid) == before
+
+
 def resident_kib(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
@@ -61,10 +68,7 @@ def test_ten_thousand_reads_wait_and_leave_nothing_when_they_are_killed(channel,
         assert other.returncode == 124
         assert 1.0 <= time.monotonic() - began < 5.0
         wait_until(lambda: len(pending(channel.journal)) == COUNT)
-        idle = cpu_ticks(channel.server.pid)
-        began = time.monotonic()
-        wait_until(lambda: time.monotonic() > began + 1.0)  # a second in which nothing is to happen
-        assert cpu_ticks(channel.server.pid) == idle
+        assert any(idles(channel.server.pid) for _ in range(5)), "it is never at rest"
         assert resident_kib(channel.server.pid) - before < 32 << 10
     finally:
         readers.send_signal(signal.SIGKILL)
