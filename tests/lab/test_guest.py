@@ -15,6 +15,8 @@ from guest_needs import require_guest
 from redbear_host.errors import ConfigError, TransportError
 from redbear_host.lab.guest import GuestOptions, run
 
+pytestmark = pytest.mark.timeout(300)  # a guest is up in 5 s, or in a minute on a busy machine
+
 
 def children() -> set[str]:
     tasks = Path("/proc/self/task")
@@ -74,7 +76,7 @@ def test_a_command_runs_in_the_guest_and_its_output_status_and_files_come_back(
         disk=disk,
         exchange=exchange,
         environment={"COLOUR": "red, 'bear'"},
-        timeout=100,
+        timeout=250,
     )
 
     status = run(["sh", "-c", CONVERSATION], options, output, errors)
@@ -102,7 +104,7 @@ def test_a_guest_that_dies_early_leaves_its_kernel_log() -> None:
     output, errors = io.BytesIO(), io.BytesIO()
     crash = ["sh", "-c", "echo alive; echo c > /proc/sysrq-trigger"]
     with pytest.raises(TransportError, match="died before"):
-        run(crash, GuestOptions(timeout=100), output, errors)
+        run(crash, GuestOptions(timeout=250), output, errors)
     assert output.getvalue() == b"alive\n"
     assert b"sysrq triggered crash" in errors.getvalue()
 
@@ -118,12 +120,12 @@ def test_an_interrupted_run_leaves_no_process_behind() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(["echo", "ready"], GuestOptions(timeout=100), Interrupting(), io.BytesIO())
+        run(["echo", "ready"], GuestOptions(timeout=250), Interrupting(), io.BytesIO())
 
 
 def test_two_guests_run_at_once() -> None:
     outputs = [io.BytesIO(), io.BytesIO()]
-    options = GuestOptions(timeout=110, memory=1024)
+    options = GuestOptions(timeout=250, memory=1024)
     threads = [
         threading.Thread(target=run, args=(["echo", "hello"], options, output, io.BytesIO()))
         for output in outputs

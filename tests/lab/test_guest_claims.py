@@ -12,6 +12,8 @@ from guest_needs import require_guest
 from redbear_host.lab.guest import GuestOptions, run
 from redbear_host.lab.spares import spare
 
+pytestmark = pytest.mark.timeout(300)  # a guest is up in 5 s, or in a minute on a busy machine
+
 
 @pytest.fixture(autouse=True)
 def _bootable() -> None:
@@ -45,7 +47,7 @@ def answers(device: str, script: str, cmdline: str = "") -> list[list[list[str]]
     """Run `script` in a guest with that device; return what it told, one list of refusals each."""
     output, errors = io.BytesIO(), io.BytesIO()
     command = [sys.executable, "-c", TELL + script, spare(device).address]
-    options = GuestOptions(devices=(device,), cmdline=cmdline, timeout=110)
+    options = GuestOptions(devices=(device,), cmdline=cmdline, timeout=250)
     assert run(command, options, output, errors) == 0, errors.getvalue().decode()
     return [json.loads(line) for line in output.getvalue().splitlines()]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import select
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import qemu_rig
+from descriptors import descriptors
 from nvme_probe import rang, start_with
 
 from redbear_host.errors import DeviceError, Gone
@@ -194,13 +194,13 @@ def test_every_lab_device_can_be_opened(stack: ExitStack, tmp_path: Path, kind: 
 
 
 def test_functions_close_every_descriptor_they_were_given(nvme_machine: Machine) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     qemu_rig.opened(nvme_machine.functions[0]).close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     nvme_machine.kill()
     with pytest.raises(Gone):
         qemu_rig.opened(nvme_machine.functions[0])
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("kind", ["vga", "bochs-display"])

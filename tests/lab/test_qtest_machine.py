@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import qemu_rig
+from descriptors import descriptors
 from nvme_probe import start
 
 from redbear_host.errors import ConfigError, TransportError
@@ -52,12 +53,12 @@ def test_qemu_dies_with_its_owner(nvme_machine: Machine, tmp_path: Path) -> None
 
 def test_a_machine_that_is_closed_leaves_nothing(tmp_path: Path) -> None:
     qemu_rig.nvme(tmp_path).close()  # the first loads modules, which may keep descriptors
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     machine = qemu_rig.nvme(tmp_path)
     pid = machine.qemu.pid
     machine.close()
     machine.close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -84,10 +85,10 @@ def test_writes_are_in_the_image_after_closing(tmp_path: Path) -> None:
 
 
 def test_qemus_own_words_are_in_the_error(nvme_machine: Machine) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with pytest.raises(TransportError, match=r"QEMU does not start: .*'floppy-disc'"):
         Machine(["-device", "floppy-disc"])
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     assert nvme_machine.qmp.execute("query-status")["running"]
 
 

@@ -10,6 +10,7 @@ import struct
 
 import pytest
 from asked import Asked
+from descriptors import descriptors
 
 from daemons.ipcd.datagrams import DatagramScheme
 from daemons.ipcd.shm import ShmScheme
@@ -205,7 +206,7 @@ class Client:
 @pytest.mark.parametrize("name", SCHEMES)
 def test_random_calls_do_no_harm_and_leave_nothing(name, seed):
     gc.collect()  # what other tests left is let go before we count
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(descriptors())
     scheme = SCHEMES[name]()
     client = Client(scheme, seed)
     for _ in range(3000):
@@ -217,4 +218,4 @@ def test_random_calls_do_no_harm_and_leave_nothing(name, seed):
     assert not scheme._handles
     if name == "shm":
         scheme.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(descriptors()) == before

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from asked import Asked, errno_of, opened
+from descriptors import descriptors
 
 from daemons.ipcd.shm import ShmScheme
 from redbear_host.abi import errno as e
@@ -67,12 +68,12 @@ def test_a_segment_lives_until_it_is_unlinked_and_closed(shm):
     assert errno_of(shm.unlinkat, ROOT, "x", f.AT_REMOVEDIR, Asked()) == e.ENOTDIR
     assert errno_of(shm.unlinkat, ROOT, "x", 0, Asked(uid=1)) == e.EACCES
     gc.collect()  # what other tests left is let go before we count
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     shm.unlinkat(ROOT, "x", 0, Asked())
     assert errno_of(shm.openat, ROOT, "x", f.O_RDWR, 0, Asked()) == e.ENOENT
     assert shm.read(two, 9, 0, 0, Asked()) == b"kept"
     shm.on_close(two)
-    assert len(before - set(os.listdir("/proc/self/fd"))) == 1
+    assert len(before - descriptors()) == 1
 
 
 def test_its_owner_and_mode_say_who_may_open_it(shm):

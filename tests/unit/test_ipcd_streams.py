@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import gc
-import os
 
 import pytest
 from asked import Asked, Posted, errno_of, opened
+from descriptors import descriptors
 
 from daemons.ipcd.ends import BACKLOG
 from daemons.ipcd.inbox import ROOM
@@ -215,10 +215,10 @@ def test_names_are_listed_and_looked_at_without_connecting(chan):
 
 def test_nothing_is_kept_of_what_is_closed(chan):
     gc.collect()  # what other tests left is let go before we count
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(50):
         for handle in connected(chan):
             chan.on_close(handle)
     assert not chan._handles
     assert not chan._listeners
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before

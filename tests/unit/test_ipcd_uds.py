@@ -6,6 +6,7 @@ import struct
 
 import pytest
 from asked import Asked, Posted, errno_of, opened
+from descriptors import descriptors
 
 from daemons.ipcd.datagrams import MOST, DatagramScheme
 from daemons.ipcd.inbox import FDS
@@ -122,7 +123,7 @@ def test_a_message_brings_descriptors_and_true_credentials(kind):
 def test_descriptors_nobody_fetched_are_closed(kind):
     scheme = kind()
     gc.collect()  # what other tests left is let go before we count
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     one, other = pair(scheme)
     for count in range(1, 4):
         for fd in os.pipe():
@@ -132,7 +133,7 @@ def test_descriptors_nobody_fetched_are_closed(kind):
     scheme.read(other, 1, 0, 0, Asked())  # a plain read drops the descriptor
     scheme.on_close(one)
     scheme.on_close(other)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("kind", [UdsStreamScheme, DatagramScheme])
@@ -271,12 +272,12 @@ def test_names_may_be_any_bytes(kind):
 def test_descriptors_that_pile_up_are_closed_from_the_oldest(kind):
     scheme = kind()
     gc.collect()  # what other tests left is let go before we count
-    before = set(os.listdir("/proc/self/fd"))
+    before = descriptors()
     one, other = pair(scheme)
     for _ in range(FDS + 10):
         scheme.on_sendfd(one, [os.open(os.devnull, os.O_RDONLY)], 0, 0, Asked())
         call(scheme, one, outgoing(b"x", fds=1), c.SocketVerb.SEND_MSG)
         received(scheme, other)
-    assert len(set(os.listdir("/proc/self/fd")) - before) == FDS
+    assert len(descriptors() - before) == FDS
     scheme.on_close(other)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before

@@ -12,6 +12,7 @@ import threading
 
 import pytest
 from asked import Asked, Posted, errno_of, opened
+from descriptors import descriptors
 
 from kernel_shim.schemes import event
 from kernel_shim.schemes.event import EventScheme
@@ -141,13 +142,13 @@ def test_a_number_that_means_another_file_is_another_registration(bench):
 
 def test_numbers_are_free_again_however_often_files_come_and_go(bench):
     gc.collect()  # what other tests left is let go before we count
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(descriptors())
     for round_ in range(MOST + 200):
         reader, writer = os.pipe()
         assert bench.write((reader, READ, round_)) == 1
         os.close(reader)
         os.close(writer)
-        assert len(os.listdir("/proc/self/fd")) < before + 200
+        assert len(descriptors()) < before + 200
 
 
 def test_a_queue_watches_so_many_and_no_more(bench):
@@ -172,12 +173,12 @@ def test_what_is_no_descriptor_is_refused_and_ends_nothing(bench, pair):
     ours, theirs = pair
     bench.write((ours.fileno(), READ, 1))
     gc.collect()  # what other tests left is let go before we count
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(descriptors())
     for wrong in (1 << 20, 1 << 40, EVENT_TIMEOUT_ID + 1):
         assert errno_of(bench.write, (ours.fileno(), READ, 2), (wrong, READ, 0)) == e.EBADF
     theirs.send(b"x")
     assert bench.read() == [(ours.fileno(), READ, 1)]
-    bench.until(lambda: sorted(os.listdir("/proc/self/fd")) == before)
+    bench.until(lambda: sorted(descriptors()) == before)
     assert bench.write((1 << 20, 0, 0)) == 1, "to end what is not open is nothing"
 
 
@@ -217,11 +218,11 @@ def test_a_timeout_among_registrations(bench, pair):
 def test_a_closed_queue_leaves_nothing(bench, pair):
     ours, _ = pair
     gc.collect()  # what other tests left is let go before we count
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(descriptors())
     queue = opened(bench.scheme, "other", f.O_RDWR)
     assert bench.write((ours.fileno(), READ, 1), queue=queue) == 1
     bench.scheme.on_close(queue)
-    bench.until(lambda: (bench.quiet(), sorted(os.listdir("/proc/self/fd")) == before)[1])
+    bench.until(lambda: (bench.quiet(), sorted(descriptors()) == before)[1])
 
 
 def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
@@ -241,7 +242,7 @@ def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
         return queue, errno
 
     gc.collect()  # what other tests left is let go before we count
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = len(descriptors())
     found = [register(1000) for _ in range(4)]
     assert [errno for _, errno in found] == [0, 0, e.ENFILE, e.ENFILE]
     others = [register(uid) for uid in (1001, 0, 0, 0)]
@@ -252,7 +253,7 @@ def test_one_user_cannot_take_the_descriptors_of_all(tmp_path, monkeypatch):
     for handle in tuple(scheme._handles):
         if handle != bench.queue:
             scheme.on_close(handle)
-    bench.until(lambda: (bench.quiet(), len(os.listdir("/proc/self/fd")) == open_before)[1])
+    bench.until(lambda: (bench.quiet(), len(descriptors()) == open_before)[1])
     scheme.on_close(bench.queue)
     bench.loop.close()
     for fd in fds:

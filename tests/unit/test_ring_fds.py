@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from descriptors import descriptors
 from ring_rig import RawClient, Rig
 from ring_scheme import Toy
 
@@ -23,7 +24,7 @@ WITH_FD, WITH_FDS = 1, 4
 
 def open_fds() -> int:
     gc.collect()  # other tests' mappings hold descriptors too
-    return len(os.listdir("/proc/self/fd"))
+    return len(descriptors())
 
 
 def send(client: RawClient, tag: int, count: int, announced: int | None = None) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 
 import pytest
+from descriptors import descriptors
 from ring_rig import CQ_HEAD, CQ_TAIL, NO_OFFSET, SQ_HEAD, SQ_TAIL, RawClient, Rig
 from ring_scheme import Toy
 
@@ -43,7 +44,7 @@ def test_a_connection_ends_with_the_process_that_made_it_whoever_holds_it(rig: R
         theirs.recv(1)
         os._exit(0)
     gc.collect()  # what other tests left is let go before we count
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(descriptors())
     with ours, theirs:
         _, fds, _, _ = socket.recv_fds(ours, 16, 1)
         with socket.socket(fileno=fds[0]) as inherited:
@@ -54,7 +55,7 @@ def test_a_connection_ends_with_the_process_that_made_it_whoever_holds_it(rig: R
             os.waitpid(maker, 0)
             rig.until(lambda: not rig.door._clients)
             assert not inherited.recv(64)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(descriptors()) == before
 
 
 def test_the_same_before_linux_6_5(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import random
 
 import pytest
 from asked import Asked
+from descriptors import descriptors
 from smolnetd_fakes import FakeStack
 
 from daemons.smolnetd.poller import Poller
@@ -35,7 +35,7 @@ ROUNDS = 20_000
 
 
 def fds():
-    return len(os.listdir("/proc/self/fd"))
+    return len(descriptors())
 
 
 @pytest.mark.parametrize("name", SCHEMES)
