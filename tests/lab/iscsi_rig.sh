@@ -7,7 +7,7 @@ ip link set lo up
 mount -t tmpfs none /run
 mkdir -p /run/tgtd
 tgtd -f -C 77 --iscsi portal=127.0.0.1:3260 >/dev/null 2>&1 &
-for _ in $(seq 200); do
+for _ in $(seq 1000); do
     tgtadm -C 77 --op show --mode sys >/dev/null 2>&1 && break
     sleep 0.02
 done

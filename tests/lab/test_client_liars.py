@@ -72,7 +72,7 @@ class Liar(threading.Thread):
         return struct.unpack("I", os.pread(self.memory, 4, self.layout.sq_at + 4))[0]
 
     def close(self):
-        self.join(5)
+        self.join(20)
         assert not self.is_alive()
         self.listener.close()
 

@@ -80,6 +80,21 @@ def libraries():
     return ROOT / "build"
 
 
+class Ears:
+    """What a window has heard so far."""
+
+    def __init__(self, window) -> None:
+        self._window = window
+        self.events: list[orb.Event] = []
+
+    def hear(self, wanted) -> None:
+        """Listen until an event has come that `wanted` likes, alone or among others."""
+        while not any(map(wanted, self.events)):
+            more = self._window.events(10)
+            assert more, self.events
+            self.events += more
+
+
 def test_what_is_drawn_is_seen_after_sync(here):
     with orb.Window(100, 80, "drawn", 20, 40) as window:
         assert window.place == orb.Rect(20, 40, 100, 80)
@@ -121,24 +136,17 @@ def test_titles_flags_and_displays(here):
 
 def test_what_is_typed_and_clicked_comes_to_the_window_that_has_the_focus(here):
     with orb.Window(100, 100, "listens", 300, 200) as window:
-        assert orb.Focus(True) in window.events(5)
-        events: list[orb.Event] = []
-
-        def hear(wanted) -> None:
-            while not any(wanted(event) for event in events):
-                more = window.events(10)
-                assert more, events
-                events.extend(more)
-
+        ears = Ears(window)
+        ears.hear(lambda it: it == orb.Focus(True))
         here.input((EventCode.MOUSE, 350 * 65536 // 640, 250 * 65536 // 480))
-        hear(lambda it: isinstance(it, orb.Mouse) and max(abs(it.x - 50), abs(it.y - 50)) <= 1)
+        ears.hear(lambda it: isinstance(it, orb.Mouse) and max(abs(it.x - 50), abs(it.y - 50)) <= 1)
         here.input((EventCode.BUTTON, 1, 0))
-        hear(lambda it: it == orb.Button(True, False, False))
+        ears.hear(lambda it: it == orb.Button(True, False, False))
         here.input((EventCode.BUTTON, 0, 0))
-        hear(lambda it: it == orb.Button(False, False, False))
+        ears.hear(lambda it: it == orb.Button(False, False, False))
         here.type("a?")
-        hear(lambda it: it == orb.Key("", 0x35, False))
-        assert [it.character for it in events if isinstance(it, orb.TextInput)] == ["a", "?"]
+        ears.hear(lambda it: it == orb.Key("", 0x35, False))
+        assert [it.character for it in ears.events if isinstance(it, orb.TextInput)] == ["a", "?"]
 
 
 def test_a_clipboard_has_what_was_put_in(here):
@@ -155,7 +163,7 @@ def test_waiting_for_events_ends_in_time(here):
         assert window.events(0) == []
         timer = threading.Timer(0.2, here.type, "b")
         timer.start()
-        assert orb.TextInput("b") in window.events(10)
+        Ears(window).hear(lambda it: it == orb.TextInput("b"))
         timer.join()
 
 
@@ -175,7 +183,7 @@ def test_a_program_does_not_notice_that_orbital_was_killed(here, capsys):
         while window.events(0.3):
             pass
         here.type("z")
-        assert orb.TextInput("z") in window.events(10)
+        Ears(window).hear(lambda it: it == orb.TextInput("z"))
 
 
 def test_who_waits_for_events_when_orbital_is_killed_goes_on_waiting(here):

@@ -295,7 +295,7 @@ def test_two_displays_are_one_desktop(tmp_path):
                 until(lambda m=monitor, w=whole, b=box: same(m.shot().crop(b), w.crop(b)))
         assert desk.run("mode", "display.vesa", "800x600").returncode == 0
         until(lambda: [each["width"] for each in desk.displays] == [800, 800])
-        assert one.shot().size == (800, 600)
+        until(lambda: one.shot().size == (800, 600))
 
 
 def same(one, other):
