@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-
 import pytest
 from asked import Asked, Posted, errno_of, opened
 from descriptors import descriptors
@@ -214,7 +212,6 @@ def test_names_are_listed_and_looked_at_without_connecting(chan):
 
 
 def test_nothing_is_kept_of_what_is_closed(chan):
-    gc.collect()  # what other tests left is let go before we count
     before = descriptors()
     for _ in range(50):
         for handle in connected(chan):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import os
 import struct
 
@@ -122,7 +121,6 @@ def test_a_message_brings_descriptors_and_true_credentials(kind):
 @pytest.mark.parametrize("kind", [UdsStreamScheme, DatagramScheme])
 def test_descriptors_nobody_fetched_are_closed(kind):
     scheme = kind()
-    gc.collect()  # what other tests left is let go before we count
     before = descriptors()
     one, other = pair(scheme)
     for count in range(1, 4):
@@ -271,7 +269,6 @@ def test_names_may_be_any_bytes(kind):
 @pytest.mark.parametrize("kind", [UdsStreamScheme, DatagramScheme])
 def test_descriptors_that_pile_up_are_closed_from_the_oldest(kind):
     scheme = kind()
-    gc.collect()  # what other tests left is let go before we count
     before = descriptors()
     one, other = pair(scheme)
     for _ in range(FDS + 10):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 from contextlib import suppress
@@ -155,7 +154,6 @@ def test_the_directory_shows_the_one_name(scheme):
 
 
 def test_whatever_is_asked_raises_nothing_but_refusals_and_loses_no_descriptor(scheme, shim):
-    gc.collect()  # what other tests left is let go before we count
     before = len(descriptors())
     rng = random.Random(17)
     for _ in range(3000):
