@@ -60,8 +60,13 @@ class Wired(Up):
 
     def iperf(self, *options):
         """Run iperf3 from `near` to the server in `far`; return its report."""
-        done = self.in_near("iperf3", "-c", FAR, "-J", *options)
-        report = json.loads(done.stdout)
+
+        def asked():  # the server is with the client before for a moment longer than that is
+            done = self.in_near("iperf3", "-c", FAR, "-J", *options)
+            report = json.loads(done.stdout)
+            return None if "server is busy" in report.get("error", "") else (done, report)
+
+        done, report = until(asked)
         assert done.returncode == 0, report.get("error")
         return report
 
