@@ -132,6 +132,6 @@ def test_a_laptops_tree_reads_as_in_proc_asound() -> None:
 def test_a_desktops_tree_tells_each_format() -> None:
     text = tree(desktop())
     assert text.count("  PCM:\n") == 2
-    assert "  Converter: stream=3, channel=0\n" in text
+    assert "  Converter: stream=1, channel=0\n" in text
     assert "  SDI-Select: 0\n" in text
     assert "[Jack] Line In at Ext Rear\n" in text
