@@ -182,7 +182,7 @@ class FunctionSuite:
         assert len(set(fds)) == 3
         queue = controller.queue_pair(1, vector=2)
         assert rang(fds[0])
-        while rang(fds[0], NOT_RUNG):
+        while rang(fds[0], 10 * NOT_RUNG):
             pass  # two commands made the pair; the interrupt of the second may come late
         queue.submit(FLUSH, 1, 0)
         assert rang(fds[2])
